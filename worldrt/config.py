@@ -1,0 +1,215 @@
+"""The numbers of a world, said once: frozen structs that `world.toml` is decoded into.
+
+A field that is unknown, missing, of the wrong type or out of range is a `ConfigError`.
+"""
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+import tomli_w
+
+from worldrt.errors import ConfigError, CorruptFile, InputError
+
+Prediction = Literal["flow", "clean", "residual"]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all configuration: immutable, keyword-only, strict about names."""
+
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+def check(condition: bool, sentence: str) -> None:
+    """Raise ConfigError with `sentence` unless `condition` holds."""
+    if not condition:
+        raise ConfigError(sentence)
+
+
+class CameraConfig(Config):
+    """Pinhole intrinsics in pixels; the first pixel's centre is (0.5, 0.5)."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    """Differs from fx where pixels are not square (Doom: 1.2 fx)."""
+
+    def __post_init__(self) -> None:
+        check(
+            min(self.width, self.height, self.fx, self.fy) > 0,
+            f"A camera needs positive numbers, got {self.width}x{self.height} with focal lengths "
+            f"{self.fx} and {self.fy}.",
+        )
+
+
+class MotionConfig(Config):
+    """What one frame of a held key does."""
+
+    move_step: float
+    """Metres a frame."""
+    turn_step: float
+    """Degrees a frame, yaw and pitch alike."""
+    pitch_limit: float = 0.0
+    """Degrees; 0 keeps the camera level."""
+
+    def __post_init__(self) -> None:
+        check(
+            self.move_step > 0 and self.turn_step > 0 and 0 <= self.pitch_limit < 90,
+            f"Motion needs positive steps and a pitch limit in [0, 90), got {self.move_step} m, "
+            f"{self.turn_step} and {self.pitch_limit} degrees.",
+        )
+
+
+class ModelConfig(Config):
+    """The transformer's shape; Wan2.1 1.3B is `dim=1536, num_heads=12, num_layers=30, ffn_dim=8960`."""
+
+    dim: int
+    num_heads: int
+    num_layers: int
+    ffn_dim: int
+    in_channels: int
+    """Latent channels, in and out alike."""
+    patch: int = 2
+    """Latent rows and columns a token."""
+    freq_dim: int = 256
+    """Channels of the timestep's sinusoid."""
+    text_dim: int = 0
+    """Channels of a prompt row; 0: the model takes no text."""
+    text_len: int = 512
+    cross_norm: bool = True
+    """An affine layer norm before cross-attention."""
+    camera_channels: int = 0
+    """Channels of the ray maps at latent resolution; 0: none."""
+    spatial_channels: int = 0
+    """Channels of the spatial condition at latent resolution; 0: none."""
+    eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        check(
+            self.dim % (2 * self.num_heads) == 0,
+            f"dim {self.dim} must be an even multiple of num_heads {self.num_heads}.",
+        )
+        check(
+            self.head_dim >= 6,
+            f"A head of {self.head_dim} channels has no room for three rotary axes; 6 are needed.",
+        )
+        check(self.freq_dim % 2 == 0, f"freq_dim {self.freq_dim} must be even.")
+
+    @property
+    def head_dim(self) -> int:
+        return self.dim // self.num_heads
+
+
+class CodecConfig(Config):
+    """The autoencoder of a world: RGB and inverse depth to latents and back."""
+
+    kind: Literal["patch", "conv"] = "patch"
+    """`patch`: closed-form patch codec with a learned refiner; `conv`: learned autoencoder."""
+    channels: int
+    """Latent channels."""
+    stride: int = 8
+    """Pixels a latent row or column."""
+    near: float = 1.0
+    """Metres at which the inverse-depth channel saturates."""
+    refiner_width: int = 0
+    """Channels of the refiner's hidden maps; 0: none."""
+
+
+class SamplerConfig(Config):
+    """Few-step flow matching."""
+
+    sigmas: tuple[float, ...]
+    """Noise levels of the steps, from 1 down; each is followed by re-noising to the next."""
+    prediction: Prediction
+    """What the network returns: `flow` = noise - clean, `clean`, or `residual` = clean - condition."""
+
+    def __post_init__(self) -> None:
+        falling = all(a > b for a, b in zip(self.sigmas, self.sigmas[1:], strict=False))
+        check(
+            len(self.sigmas) > 0 and falling and self.sigmas[0] <= 1 and self.sigmas[-1] > 0,
+            f"sigmas must fall from at most 1 and stay above 0, got {list(self.sigmas)}.",
+        )
+
+
+class MemoryConfig(Config):
+    """The point cloud of what has been seen."""
+
+    capacity: int = 262_144
+    """Points; the oldest make room."""
+    detail: float = 0.7
+    """Share of the splat's detail beyond the codec that remembered pixels keep, 0 to 1."""
+
+
+class WorldConfig(Config):
+    """`world.toml`: everything about a world but its weights."""
+
+    name: str
+    summary: str
+    fps: float
+    """Frames a second at which the world is meant to be watched."""
+    block_frames: int
+    """Latent frames denoised together."""
+    policy: str
+    """Default cache policy, `NAME` or `NAME:key=value,...`."""
+    camera: CameraConfig
+    motion: MotionConfig
+    model: ModelConfig
+    codec: CodecConfig
+    sampler: SamplerConfig
+    memory: MemoryConfig = MemoryConfig()
+
+    def __post_init__(self) -> None:
+        cell = self.codec.stride * self.model.patch
+        check(
+            self.camera.width % cell == 0 and self.camera.height % cell == 0,
+            f"{self.camera.width}x{self.camera.height} pixels can't be cut into tokens of "
+            f"{cell}x{cell} pixels.",
+        )
+        check(
+            self.codec.channels == self.model.in_channels,
+            f"The codec has {self.codec.channels} channels, the model takes "
+            f"{self.model.in_channels}.",
+        )
+        check(self.block_frames > 0 and self.fps > 0, "block_frames and fps must be positive.")
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """Rows and columns of a latent frame."""
+        return self.camera.height // self.codec.stride, self.camera.width // self.codec.stride
+
+    @property
+    def token_size(self) -> tuple[int, int]:
+        """Rows and columns of a latent frame's tokens."""
+        rows, columns = self.latent_size
+        return rows // self.model.patch, columns // self.model.patch
+
+
+def load(path: Path, kind: type[AnyConfig]) -> AnyConfig:
+    """Read a TOML file into `kind`.
+
+    Args:
+        path: the file.
+        kind: a subclass of Config.
+
+    Raises:
+        InputError: there is no such file.
+        CorruptFile: the file is not TOML.
+        ConfigError: a field is unknown, missing, of the wrong type or out of range.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} can't be opened ({error.strerror}).") from error
+    try:
+        return msgspec.toml.decode(text, type=kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}.") from error
+    except msgspec.DecodeError as error:
+        raise CorruptFile(path, str(error)) from error
+
+
+def dump(config: Config) -> str:
+    """`config` as TOML text that `load` reads back equal."""
+    return tomli_w.dumps(msgspec.to_builtins(config))
