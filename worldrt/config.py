@@ -14,8 +14,8 @@ from worldrt.errors import ConfigError, CorruptFile, InputError
 Prediction = Literal["flow", "clean", "residual"]
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all configuration: immutable, keyword-only, strict about names."""
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of all configuration: immutable, strict about names; `kw_only` is not inherited."""
 
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
@@ -27,7 +27,7 @@ def check(condition: bool, sentence: str) -> None:
         raise ConfigError(sentence)
 
 
-class CameraConfig(Config):
+class CameraConfig(Config, kw_only=True):
     """Pinhole intrinsics in pixels; the first pixel's centre is (0.5, 0.5)."""
 
     width: int
@@ -44,7 +44,7 @@ class CameraConfig(Config):
         )
 
 
-class MotionConfig(Config):
+class MotionConfig(Config, kw_only=True):
     """What one frame of a held key does."""
 
     move_step: float
@@ -62,7 +62,7 @@ class MotionConfig(Config):
         )
 
 
-class ModelConfig(Config):
+class ModelConfig(Config, kw_only=True):
     """The transformer's shape; Wan2.1 1.3B is `dim=1536, num_heads=12, num_layers=30, ffn_dim=8960`."""
 
     dim: int
@@ -102,7 +102,7 @@ class ModelConfig(Config):
         return self.dim // self.num_heads
 
 
-class CodecConfig(Config):
+class CodecConfig(Config, kw_only=True):
     """The autoencoder of a world: RGB and inverse depth to latents and back."""
 
     kind: Literal["patch", "conv"] = "patch"
@@ -117,7 +117,7 @@ class CodecConfig(Config):
     """Channels of the refiner's hidden maps; 0: none."""
 
 
-class SamplerConfig(Config):
+class SamplerConfig(Config, kw_only=True):
     """Few-step flow matching."""
 
     sigmas: tuple[float, ...]
@@ -133,7 +133,7 @@ class SamplerConfig(Config):
         )
 
 
-class MemoryConfig(Config):
+class MemoryConfig(Config, kw_only=True):
     """The point cloud of what has been seen."""
 
     capacity: int = 262_144
@@ -142,7 +142,7 @@ class MemoryConfig(Config):
     """Share of the splat's detail beyond the codec that remembered pixels keep, 0 to 1."""
 
 
-class WorldConfig(Config):
+class WorldConfig(Config, kw_only=True):
     """`world.toml`: everything about a world but its weights."""
 
     name: str
