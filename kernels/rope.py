@@ -1,0 +1,88 @@
+"""Three-axis rotary positions: angles on the host in float64, rotation of raw queries and keys.
+
+A head of D channels is D/2 complex numbers (adjacent channels 2i, 2i+1): the first share turns with the
+latent frame, the second with the row, the third with the column. Angles are computed per block from
+float64 positions, so that there is no table to run out of and no drift at frame one million.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+THETA = 10_000.0
+
+
+def split_pairs(head_dim: int) -> tuple[int, int, int]:
+    """Complex pairs of the time, row and column axes; they add up to head_dim / 2.
+
+    Source: Wan2.1 (arXiv 2503.20314), released code: D - 4(D // 6), 2(D // 6), 2(D // 6) channels.
+    """
+    side = head_dim // 6
+    return head_dim // 2 - 2 * side, side, side
+
+
+def frequencies(pairs: int) -> NDArray[np.float64]:
+    """Radians per unit of position of each pair of one axis, [pairs]: THETA^(-i / pairs)."""
+    return THETA ** (-np.arange(pairs, dtype=np.float64) / pairs)
+
+
+class Rope:
+    """Rotary tables for tokens on a fixed grid of rows and columns.
+
+    Args:
+        head_dim: channels of a head, D.
+        rows: [h] row position of each token row; fractions stand between rows (pooled tokens).
+        columns: [w] column position of each token column.
+
+    Source: RoFormer (arXiv 2104.09864) section 3.2; axis split of Wan2.1.
+    """
+
+    def __init__(self, head_dim: int, rows: Sequence[float], columns: Sequence[float]) -> None:
+        time, row, column = (frequencies(pairs) for pairs in split_pairs(head_dim))
+        row_angles = np.repeat(np.outer(rows, row), len(columns), axis=0)
+        column_angles = np.tile(np.outer(columns, column), (len(rows), 1))
+        self._time = time
+        self._grid = np.concatenate([row_angles, column_angles], axis=1)
+
+    @classmethod
+    def of_grid(cls, head_dim: int, rows: int, columns: int) -> "Rope":
+        """The table of a regular grid: rows 0..rows-1, columns 0..columns-1."""
+        return cls(head_dim, range(rows), range(columns))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one frame, h * w."""
+        return len(self._grid)
+
+    def table(self, frames: Sequence[float], device: torch.device | None = None) -> Tensor:
+        """Unit complex numbers that rotate the tokens of `frames`.
+
+        Args:
+            frames: [T] temporal positions, any real number.
+            device: where the table is put.
+
+        Returns:
+            [T * h * w, 1, D / 2] complex64, frame-major, then row, then column.
+        """
+        time = np.repeat(np.outer(frames, self._time), self.tokens, axis=0)
+        grid = np.tile(self._grid, (len(frames), 1))
+        angles = np.concatenate([time, grid], axis=1)
+        turns = np.exp(1j * angles).astype(np.complex64)
+        return torch.from_numpy(turns[:, None]).to(device)
+
+
+def rotate(raw: Tensor, table: Tensor) -> Tensor:
+    """Turn raw queries or keys to their positions, in float32, result in the input's dtype.
+
+    Args:
+        raw: [..., L, H, D] after their norm.
+        table: [L, 1, D / 2] complex64 from `Rope.table`.
+
+    Returns:
+        [..., L, H, D].
+    """
+    pairs = torch.view_as_complex(raw.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * table).flatten(-2).type_as(raw)
