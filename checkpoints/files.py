@@ -1,4 +1,4 @@
-"""Weights on disk: opened with care, loaded strictly, written so that a kill leaves the old file."""
+"""Weights on disk: opened with care, loaded strictly, written whole: a kill leaves the old file."""
 
 import json
 import os

@@ -15,7 +15,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
         query: [B, L, H, D], rotated.
         key: [B, S, H, D], rotated; any strides.
         value: [B, S, H, D].
-        bias: added to the logits, broadcast to [B, H, L, S]; minus infinity hides a key.
+        bias: broadcast to [B, H, L, S]; added to the logits (minus infinity hides a key), or bool,
+            True where a query sees a key.
 
     Returns:
         [B, L, H, D].

@@ -1,8 +1,8 @@
 """Three-axis rotary positions: angles on the host in float64, rotation of raw queries and keys.
 
-A head of D channels is D/2 complex numbers (adjacent channels 2i, 2i+1): the first share turns with the
-latent frame, the second with the row, the third with the column. Angles are computed per block from
-float64 positions, so that there is no table to run out of and no drift at frame one million.
+A head of D channels is D/2 complex numbers (adjacent channels 2i, 2i+1): the first share turns with
+the latent frame, the second with the row, the third with the column. Angles are computed per block
+from float64 positions, so that there is no table to run out of and no drift at frame one million.
 """
 
 from collections.abc import Sequence

@@ -1,13 +1,13 @@
-"""The three-partition key/value cache: sink, packed mid and recent frames, in slots that never shift.
+"""The three-partition key/value cache: sink, packed mid, recent frames, in slots that never shift.
 
-Each layer owns one row of slots. Frames of the sink, the recent partition and the current block lie in
-frame slots; the packed blocks that the current block attends to lie behind them. A pass writes the
-block's keys into the block's slots and reads a prefix of the row: nothing is shifted, cloned or
-concatenated, and nothing waits for the device. All that changes between blocks (eviction, packing, the
-sink's new rotation) happens once, in `open_block`, from integers on the host.
+Each layer owns one row of slots. Frames of the sink, the recent partition and the current block lie
+in frame slots; the packed blocks that the current block attends to lie behind them. A pass writes
+the block's keys into the block's slots and reads a prefix of the row: nothing is shifted, cloned or
+concatenated, and nothing waits for the device. All that changes between blocks (eviction, packing,
+the sink's new rotation) happens once, in `open_block`, from integers on the host.
 
-Bytes: 2 E of keys and values a token and layer, E more where the policy moves keys (raw keys are the
-truth, every rotation is taken anew from them).
+Bytes: 2 E of keys and values a token and layer, E more where the policy moves keys (raw keys are
+the truth, every rotation is taken anew from them).
 """
 
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class KVCache:
         self._runs: list[tuple[int, int, int]] = []
         self._bias: Tensor | None = None
         self._end = 0
-        self._clean = self._first = False
+        self._clean = self._first = self._chosen = False
 
     # What is asked about it.
 
@@ -142,18 +142,24 @@ class KVCache:
         tokens = self.shape.tokens
         self._runs = [(i * tokens, s * tokens, n * tokens) for i, s, n in runs(taken)]
         self._table = self._rope.table([span.position for span in self._block], self._device)
+        self._chosen = self._mid is None
         self._layout()
 
     def begin_pass(self, *, first: bool = False, clean: bool = False) -> None:
         """Say which pass comes next.
 
         Args:
-            first: the block's first step: packed blocks are chosen by its queries.
+            first: the block's first pass: packed blocks are chosen by its queries.
             clean: the pass whose keys stay.
+
+        Raises:
+            CacheError: no block is open, or packed blocks were not chosen yet.
         """
         if not self._block:
             raise CacheError("A pass needs an open block; call open_block first.")
-        self._first, self._clean = first, clean
+        if not (first or self._chosen):
+            raise CacheError("A block's first pass chooses its packed blocks; say first=True.")
+        self._first, self._clean, self._chosen = first, clean, True
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Write the block's keys and values, then attend to all of the context; see `Context`."""

@@ -36,7 +36,7 @@ class Packer(Protocol):
             tokens: [N, B, L, H, D], L = frames * rows * columns, frame-major.
 
         Returns:
-            [N, B, P, H, D], P = grid(...).tokens.
+            [N, B, P, H, D], P = grid(...).tokens, contiguous.
         """
         ...
 
@@ -45,8 +45,8 @@ class Packer(Protocol):
 class PooledPacker:
     """Means over cells of `time` frames and `side` x `side` tokens; needs no training.
 
-    A mean of raw keys is exact where the keys of a cell are equal and blurs where they differ; a cell at
-    an odd border is smaller. The learned packer of PackForcing takes the same place.
+    A mean of raw keys is exact where the keys of a cell are equal and blurs where they differ; a
+    cell at an odd border is smaller. The learned packer of PackForcing takes the same place.
 
     Args:
         time: frames a cell.
@@ -64,14 +64,16 @@ class PooledPacker:
     def pack(self, tokens: Tensor, frames: int, rows: int, columns: int) -> Tensor:
         heads = tokens.shape[3]
         maps = rearrange(tokens, "N B (T h w) H D -> (N B) (H D) T h w", T=frames, h=rows)
-        cell = (self.time, self.side, self.side)
+        # A cell is no larger than the block; avg_pool3d refuses one that is.
+        cell = (min(self.time, frames), min(self.side, rows), min(self.side, columns))
         pooled = avg_pool3d(maps.float(), cell, ceil_mode=True, count_include_pad=False)
-        return rearrange(
+        packed = rearrange(
             pooled.type_as(tokens),
             "(N B) (H D) T h w -> N B (T h w) H D",
             N=tokens.shape[0],
             H=heads,
         )
+        return packed.contiguous()
 
 
 def _centres(length: int, cell: int) -> list[float]:

@@ -14,9 +14,9 @@ from worldrt.memory.slots import CacheShape
 class MidBank:
     """Packed blocks, each with its keys at their own position, its values and its mean raw key.
 
-    A packed block never moves: what stands before it (the sink) moves up instead. Affinity of a block is
-    the sum over queries, heads and its tokens of q . k, both raw, which equals the product of the summed
-    query with the mean key: two vectors a head, no score matrix.
+    A packed block never moves: what stands before it (the sink) moves up instead. Affinity of a
+    block is the sum over queries, heads and its tokens of q . k, both raw, which equals the product
+    of the summed query with the mean key: two vectors a head, no score matrix.
 
     Args:
         packer: how a block is packed.

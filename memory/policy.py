@@ -1,6 +1,7 @@
 """The parts of a cache policy, and the door that finds one by name.
 
-A method from the literature is a short file in `policies/` that names its parts; no method forks the cache.
+A method from the literature is a short file in `policies/` that names its parts; no method forks
+the cache.
 """
 
 import inspect
@@ -39,8 +40,8 @@ class Partition:
 PositionMap = Callable[[Sequence[int], int], list[float]]
 """(frames of the sink, first frame kept after it) -> temporal positions of the sink.
 
-Only distances between queries and keys matter, so all that stands after the sink keeps its own frame
-index, and a map says where the sink is put relative to it.
+Only distances between queries and keys matter, so all that stands after the sink keeps its own
+frame index, and a map says where the sink is put relative to it.
 """
 
 
@@ -51,7 +52,7 @@ def absolute(sink: Sequence[int], after: int) -> list[float]:
 
 
 def contiguous(sink: Sequence[int], after: int) -> list[float]:
-    """The sink stands directly before what is kept after it, so that no distance outgrows training."""
+    """The sink stands directly before what is kept after it: no distance outgrows training."""
     return [float(after - len(sink) + index) for index in range(len(sink))]
 
 

@@ -59,8 +59,8 @@ class Span:
 class Slots:
     """A bounded set of numbered places; the lowest free one is given first.
 
-    Because a freed place is the next one given, a full set is a ring: the newest frame lies where the
-    oldest was, and nothing else moves.
+    Because a freed place is the next one given, a full set is a ring: the newest frame lies where
+    the oldest was, and nothing else moves.
     """
 
     def __init__(self, capacity: int) -> None:

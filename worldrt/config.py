@@ -3,6 +3,7 @@
 A field that is unknown, missing, of the wrong type or out of range is a `ConfigError`.
 """
 
+import math
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -15,7 +16,10 @@ Prediction = Literal["flow", "clean", "residual"]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of all configuration: immutable, strict about names; `kw_only` is not inherited."""
+    """Base of all configuration: immutable, strict about names.
+
+    `kw_only` is not inherited; `frozen` is, and is said again for type checkers.
+    """
 
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
@@ -27,7 +31,7 @@ def check(condition: bool, sentence: str) -> None:
         raise ConfigError(sentence)
 
 
-class CameraConfig(Config, kw_only=True):
+class CameraConfig(Config, frozen=True, kw_only=True):
     """Pinhole intrinsics in pixels; the first pixel's centre is (0.5, 0.5)."""
 
     width: int
@@ -38,13 +42,13 @@ class CameraConfig(Config, kw_only=True):
 
     def __post_init__(self) -> None:
         check(
-            min(self.width, self.height, self.fx, self.fy) > 0,
+            all(0 < x < math.inf for x in (self.width, self.height, self.fx, self.fy)),
             f"A camera needs positive numbers, got {self.width}x{self.height} with focal lengths "
             f"{self.fx} and {self.fy}.",
         )
 
 
-class MotionConfig(Config, kw_only=True):
+class MotionConfig(Config, frozen=True, kw_only=True):
     """What one frame of a held key does."""
 
     move_step: float
@@ -56,14 +60,15 @@ class MotionConfig(Config, kw_only=True):
 
     def __post_init__(self) -> None:
         check(
-            self.move_step > 0 and self.turn_step > 0 and 0 <= self.pitch_limit < 90,
+            all(0 < x < math.inf for x in (self.move_step, self.turn_step))
+            and 0 <= self.pitch_limit < 90,
             f"Motion needs positive steps and a pitch limit in [0, 90), got {self.move_step} m, "
             f"{self.turn_step} and {self.pitch_limit} degrees.",
         )
 
 
-class ModelConfig(Config, kw_only=True):
-    """The transformer's shape; Wan2.1 1.3B is `dim=1536, num_heads=12, num_layers=30, ffn_dim=8960`."""
+class ModelConfig(Config, frozen=True, kw_only=True):
+    """The transformer's shape; Wan2.1 1.3B: dim 1536, num_heads 12, num_layers 30, ffn_dim 8960."""
 
     dim: int
     num_heads: int
@@ -102,7 +107,7 @@ class ModelConfig(Config, kw_only=True):
         return self.dim // self.num_heads
 
 
-class CodecConfig(Config, kw_only=True):
+class CodecConfig(Config, frozen=True, kw_only=True):
     """The autoencoder of a world: RGB and inverse depth to latents and back."""
 
     kind: Literal["patch", "conv"] = "patch"
@@ -117,23 +122,23 @@ class CodecConfig(Config, kw_only=True):
     """Channels of the refiner's hidden maps; 0: none."""
 
 
-class SamplerConfig(Config, kw_only=True):
+class SamplerConfig(Config, frozen=True, kw_only=True):
     """Few-step flow matching."""
 
     sigmas: tuple[float, ...]
     """Noise levels of the steps, from 1 down; each is followed by re-noising to the next."""
     prediction: Prediction
-    """What the network returns: `flow` = noise - clean, `clean`, or `residual` = clean - condition."""
+    """What the network returns: `flow` = noise - clean, `clean`, `residual` = clean - condition."""
 
     def __post_init__(self) -> None:
         falling = all(a > b for a, b in zip(self.sigmas, self.sigmas[1:], strict=False))
         check(
-            len(self.sigmas) > 0 and falling and self.sigmas[0] <= 1 and self.sigmas[-1] > 0,
-            f"sigmas must fall from at most 1 and stay above 0, got {list(self.sigmas)}.",
+            len(self.sigmas) > 0 and falling and self.sigmas[0] == 1 and self.sigmas[-1] > 0,
+            f"sigmas must fall from 1 and stay above 0, got {list(self.sigmas)}.",
         )
 
 
-class MemoryConfig(Config, kw_only=True):
+class MemoryConfig(Config, frozen=True, kw_only=True):
     """The point cloud of what has been seen."""
 
     capacity: int = 262_144
@@ -141,8 +146,15 @@ class MemoryConfig(Config, kw_only=True):
     detail: float = 0.7
     """Share of the splat's detail beyond the codec that remembered pixels keep, 0 to 1."""
 
+    def __post_init__(self) -> None:
+        check(
+            self.capacity > 0 and 0 <= self.detail <= 1,
+            f"A memory needs room for points and a detail in [0, 1], got {self.capacity} points "
+            f"and {self.detail}.",
+        )
 
-class WorldConfig(Config, kw_only=True):
+
+class WorldConfig(Config, frozen=True, kw_only=True):
     """`world.toml`: everything about a world but its weights."""
 
     name: str
@@ -204,6 +216,8 @@ def load(path: Path, kind: type[AnyConfig]) -> AnyConfig:
         raise InputError(f"{path} can't be opened ({error.strerror}).") from error
     try:
         return msgspec.toml.decode(text, type=kind)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}.") from error
     except msgspec.DecodeError as error:

@@ -16,8 +16,8 @@ WorldrtError
 ├── BackendUnavailable     a package or device that this machine lacks
 └── SessionClosed          a step after the end
 
-Each is one sentence with the numbers in it and what to do; the numbers are attributes as well where a
-program would ask for them. `assert` is kept for our own impossibilities.
+Each is one sentence with the numbers in it and what to do; the numbers are attributes as well where
+a program would ask for them. `assert` is kept for our own impossibilities.
 """
 
 from collections.abc import Iterable
@@ -92,8 +92,8 @@ class MissingTensor(CheckpointError):
 
     def __str__(self) -> str:
         return (
-            f"{self.path} lacks {len(self.names)} of {self.needed} tensors, first {self.names[0]!r}; "
-            "it belongs to another model or is incomplete."
+            f"{self.path} lacks {len(self.names)} of {self.needed} tensors, first "
+            f"{self.names[0]!r}; it belongs to another model or is incomplete."
         )
 
 
@@ -114,9 +114,7 @@ class UnexpectedTensor(CheckpointError):
 class ShapeMismatch(CheckpointError):
     """A tensor in a checkpoint has another shape than the model's."""
 
-    def __init__(
-        self, path: Path, name: str, got: Iterable[int], expected: Iterable[int]
-    ) -> None:
+    def __init__(self, path: Path, name: str, got: Iterable[int], expected: Iterable[int]) -> None:
         self.path, self.name, self.got, self.expected = path, name, tuple(got), tuple(expected)
         super().__init__(path, name, self.got, self.expected)
 

@@ -1,10 +1,11 @@
 """The transformer: one class for the shipped world and for the Wan2.1 family.
 
-Top down: patches become tokens, conditions are added, each layer attends (to a context that the caller
-owns), reads the prompt, and mixes channels; a head turns tokens back into latents. The noise level is
-given per latent frame, so that clean and noisy frames can stand in one pass.
+Top down: patches become tokens, conditions are added, each layer attends (to a context that the
+caller owns), reads the prompt, and mixes channels; a head turns tokens back into latents. The noise
+level is given per latent frame, so that clean and noisy frames can stand in one pass.
 
-The model knows no cache: `Context.attend` receives raw queries and keys and decides what else is seen.
+The model knows no cache: `Context.attend` receives raw queries and keys and decides what else is
+seen.
 """
 
 from typing import NamedTuple, Protocol
@@ -279,9 +280,12 @@ class Transformer(nn.Module):
             ShapeError: latents that do not fit the model.
         """
         config = self.config
+        cell = config.patch
         if latents.ndim != 5 or latents.shape[2] != config.in_channels:
             raise ShapeError("latents", latents.shape, f"[B, T, {config.in_channels}, h, w]")
-        rows, columns = latents.shape[3] // config.patch, latents.shape[4] // config.patch
+        if latents.shape[3] % cell or latents.shape[4] % cell:
+            raise ShapeError("latents", latents.shape, f"h and w that are multiples of {cell}")
+        rows, columns = latents.shape[3] // cell, latents.shape[4] // cell
         x = self.patch(self._patches(latents))
         if conditions is not None:
             x = x + conditions
@@ -294,8 +298,8 @@ class Transformer(nn.Module):
             "B T (h w) (p q C) -> B T C (h p) (w q)",
             h=rows,
             w=columns,
-            p=config.patch,
-            q=config.patch,
+            p=cell,
+            q=cell,
         )
 
     def _patches(self, maps: Tensor) -> Tensor:

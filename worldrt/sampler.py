@@ -1,7 +1,7 @@
 """Few-step flow matching: a block of noise becomes a block of clean latents.
 
-A latent at noise level sigma is (1 - sigma) clean + sigma noise. Each step predicts the clean block; all
-but the last mix it with fresh noise at the next level.
+A latent at noise level sigma is (1 - sigma) clean + sigma noise. Each step predicts the clean
+block; all but the last mix it with fresh noise at the next level.
 """
 
 from collections.abc import Callable, Sequence
@@ -120,7 +120,7 @@ def sample(
 
     Args:
         denoise: (noisy latents, step, whether it is the first) -> clean latents.
-        steps: from high noise to low.
+        steps: from pure noise (sigma 1) down.
         draw: fresh standard noise of the block's shape; called once a step, in order.
 
     Returns:
@@ -128,8 +128,7 @@ def sample(
 
     Source: Self-Forcing (arXiv 2506.08009) algorithm 1, few-step sampling with re-noising.
     """
-    clean = draw()
-    for index, step in enumerate(steps):
-        noisy = clean if index == 0 and step.sigma == 1 else add_noise(clean, draw(), step.sigma)
-        clean = denoise(noisy, step, index == 0)
+    clean = denoise(draw(), steps[0], True)
+    for step in steps[1:]:
+        clean = denoise(add_noise(clean, draw(), step.sigma), step, False)
     return clean

@@ -1,9 +1,11 @@
 """Three partitions: sink, packed middle with dynamic top-k, recent; the sink follows the window.
 
-Source: PackForcing (three-partition cache: 8-frame sink, packed middle blocks, 4 recent frames, top-k
-by query-key affinity at the first step, incremental rotation of the sink). Its packer is learned; the
-pooled packer stands in its place until one is trained for the world. Rotation is taken anew from raw
-keys, not by repeated deltas, so that rounding does not add up.
+Source: PackForcing, three-partition cache.
+
+There: 8 sink frames, packed middle blocks, 4 recent frames, the top-k of the middle chosen by
+query-key affinity at a block's first step, the sink rotated as blocks are evicted. Here the rotation is
+taken anew from raw keys, not by repeated deltas, so that rounding does not add up. Its packer is
+learned; the pooled one stands in its place until one is trained for the world.
 """
 
 from worldrt.errors import ConfigError

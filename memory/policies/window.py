@@ -1,8 +1,9 @@
 """First frames and last frames at their own positions; the middle is forgotten.
 
-Source: Self-Forcing (arXiv 2506.08009), rolling cache with `local_attn_size` and `sink_size`. The
-released code shifts the window by cloning it in every layer; here the newest frame is written where the
-oldest was. There the window counts the current block, here `recent` does not.
+Source: Self-Forcing (arXiv 2506.08009), rolling cache.
+
+The released code shifts the window by cloning it in every layer; here the newest frame is written
+where the oldest was. There `local_attn_size` counts the current block, here `recent` does not.
 """
 
 from worldrt.memory.policy import Partition, Policy

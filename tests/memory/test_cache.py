@@ -1,0 +1,493 @@
+"""The cache against a list that keeps every frame and rebuilds the context from the definition."""
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worldrt.errors import CacheError, ShapeError
+from worldrt.memory.cache import KVCache, Occupancy
+from worldrt.memory.compress import PooledPacker
+from worldrt.memory.policy import Partition, Policy, contiguous, find
+from worldrt.memory.slots import CacheShape, Region
+
+Array = NDArray[np.float64]
+Piece = tuple[Array, Array, Array]
+"""Raw keys [S, H, D], values [S, H, D], and where they stand: frame, row, column [S, 3]."""
+
+ODD = CacheShape(layers=2, heads=2, head_dim=14, rows=3, columns=3, block_frames=3, batch=2)
+DOT = CacheShape(layers=1, heads=1, head_dim=6, rows=1, columns=2, block_frames=3)
+
+STEADY = [3] * 40
+MIXED = np.random.default_rng(0).integers(1, 4, 40).tolist()
+
+MOVED = Policy(
+    name="moved", partition=Partition(sink=4, recent=5), positions=contiguous, packer=None
+)
+"""A window whose sink follows it."""
+
+EXACT = Policy(
+    name="exact",
+    partition=Partition(sink=3, recent=3, mid=100),
+    positions=contiguous,
+    packer=PooledPacker(time=1, side=1),
+)
+"""A mid partition that changes nothing: every frame is still attended to."""
+
+
+class Attended(Protocol):
+    """What a rollout needs of the cache, and of the list that stands beside it."""
+
+    def open_block(self, frames: int) -> None: ...
+
+    def begin_pass(self, *, first: bool = False, clean: bool = False) -> None: ...
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor: ...
+
+    def commit(self) -> None: ...
+
+
+class ListCache:
+    """Slow and obvious, in float64: all raw keys in a list, each pass concatenates what it may see.
+
+    Args:
+        policy: read for its numbers only.
+        shape: the model's numbers.
+    """
+
+    def __init__(self, policy: Policy, shape: CacheShape) -> None:
+        self._policy, self._shape = policy, shape
+        self._frames: list[list[tuple[Array, Array]]] = []  # [frame][layer]: k, v [B, F, H, D]
+        self._pending: list[tuple[Array, Array]] = []
+        self._chosen: dict[tuple[int, int], list[int]] = {}
+        self._size = 0
+        self._packs: dict[tuple[int, int, int], Piece] = {}
+
+    def open_block(self, frames: int) -> None:
+        self._size = frames
+
+    def begin_pass(self, *, first: bool = False, clean: bool = False) -> None:
+        del clean  # the last pass wins
+        self._pending = []
+        if first:
+            self._chosen = {}
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        q, k, v = (x.double().numpy() for x in (query, key, value))
+        self._pending.append((k, v))
+        return torch.from_numpy(
+            np.stack([self._one(layer, b, q[b], k[b], v[b]) for b in range(len(q))])
+        )
+
+    def remember(self, key: Tensor, value: Tensor) -> None:
+        """A committed block of a model with one layer, its passes skipped."""
+        self._size, self._pending = self._shape.block_frames, [(key.numpy(), value.numpy())]
+        self.commit()
+
+    def commit(self) -> None:
+        tokens = self._shape.tokens
+        for index in range(self._size):
+            here = slice(index * tokens, (index + 1) * tokens)
+            self._frames.append([(k[:, here], v[:, here]) for k, v in self._pending])
+
+    def _one(self, layer: int, batch: int, query: Array, key: Array, value: Array) -> Array:
+        partition, done = self._policy.partition, len(self._frames)
+        sink = list(range(min(partition.sink, done)))
+        kept = done if partition.recent is None else partition.recent
+        recent, middle = list(range(len(sink), done)), list[int]()
+        if self._policy.packer is not None:
+            whole = self._shape.block_frames
+            leaving = -(-max(0, len(recent) - kept) // whole) * whole
+            middle = recent[:leaving:whole][-partition.mid :] if partition.mid else []
+            recent = recent[leaving:]
+        else:
+            recent = recent[max(0, len(recent) - kept) :]
+        after = [*middle, *recent, done][0]
+        moved = self._policy.positions is contiguous
+        places = [(float(after - len(sink) + frame if moved else frame), frame) for frame in sink]
+        parts = [self._frame(at, layer, batch, frame) for at, frame in places]
+        packed = [self._packed(layer, batch, first) for first in middle]
+        if (layer, batch) not in self._chosen:
+            scores = [float(np.einsum("lhd,phd->", query, raw)) for raw, _, _ in packed]
+            count = partition.top or len(packed)
+            best = sorted(range(len(packed)), key=lambda index: (-scores[index], index))[:count]
+            self._chosen[layer, batch] = sorted(best)
+        parts += [packed[index] for index in self._chosen[layer, batch]]
+        parts += [self._frame(float(frame), layer, batch, frame) for frame in recent]
+        own = np.concatenate([self._grid(float(done + index)) for index in range(self._size)])
+        parts.append((key, value, own))
+        keys, values, where = (np.concatenate(column) for column in zip(*parts, strict=True))
+        logits = np.einsum("lhd,shd->hls", turned(query, own), turned(keys, where).conj()).real
+        weights = np.exp(logits / np.sqrt(self._shape.head_dim))
+        weights /= weights.sum(-1, keepdims=True)
+        return np.einsum("hls,shd->lhd", weights, values)
+
+    def _grid(self, time: float) -> Array:
+        return np.array(list(product([time], range(self._shape.rows), range(self._shape.columns))))
+
+    def _frame(self, at: float, layer: int, batch: int, frame: int) -> Piece:
+        key, value = self._frames[frame][layer]
+        return key[batch], value[batch], self._grid(at)
+
+    def _packed(self, layer: int, batch: int, first: int) -> Piece:
+        if (layer, batch, first) not in self._packs:
+            self._packs[layer, batch, first] = self._pack(layer, batch, first)
+        return self._packs[layer, batch, first]
+
+    def _pack(self, layer: int, batch: int, first: int) -> Piece:
+        packer, shape = self._policy.packer, self._shape
+        assert isinstance(packer, PooledPacker)
+        block = self._frames[first : first + shape.block_frames]
+        keys, values = (
+            np.stack([frame[layer][which][batch] for frame in block]) for which in (0, 1)
+        )
+        places = np.stack([self._grid(float(first + index)) for index in range(len(block))])
+
+        def cells(length: int, side: int) -> list[list[int]]:
+            indices = list(range(length))
+            return [indices[start : start + side] for start in range(0, length, side)]
+
+        found = []
+        for times, rows, columns in product(
+            cells(len(block), packer.time),
+            cells(shape.rows, packer.side),
+            cells(shape.columns, packer.side),
+        ):
+            tokens = [row * shape.columns + column for row, column in product(rows, columns)]
+            cell = np.ix_(times, tokens)
+            found.append([part[cell].mean((0, 1)) for part in (keys, values, places)])
+        packed_keys, packed_values, packed_places = (np.stack(x) for x in zip(*found, strict=True))
+        return packed_keys, packed_values, packed_places
+
+
+def turned(raw: Array, places: Array) -> NDArray[np.complex128]:
+    """Rotary embedding of tokens [S, H, D] at (frame, row, column) [S, 3], as complex numbers."""
+    half, side = raw.shape[-1] // 2, raw.shape[-1] // 6
+    angles = [
+        places[:, [axis]] * 10_000.0 ** (-np.arange(pairs) / pairs)
+        for axis, pairs in enumerate((half - 2 * side, side, side))
+    ]
+    turns = np.exp(1j * np.concatenate(angles, axis=1))[:, None]
+    return (raw[..., ::2] + 1j * raw[..., 1::2]) * turns
+
+
+def passes(
+    sizes: Sequence[int], shape: CacheShape, seed: int = 0
+) -> Iterator[list[list[tuple[Tensor, Tensor, Tensor]]]]:
+    """Random queries, keys and values: for each block, for each of two passes, for each layer."""
+    generator = torch.Generator().manual_seed(seed)
+    for frames in sizes:
+        size = (2, shape.layers, 3, shape.batch, frames * shape.tokens, shape.heads, shape.head_dim)
+        draws = torch.randn(size, generator=generator)
+        yield [[(layer[0], layer[1], layer[2]) for layer in draw] for draw in draws]
+
+
+def play(
+    cache: Attended,
+    sizes: Sequence[int],
+    shape: CacheShape = ODD,
+    *,
+    rows: slice = slice(None),
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """A step and a clean pass for each block; all outputs, by token.
+
+    Args:
+        rows: which sequences of the batch this cache holds.
+    """
+    out: list[Tensor] = []
+    for frames, block in zip(sizes, passes(sizes, shape), strict=True):
+        cache.open_block(frames)
+        for index, layers in enumerate(block):
+            cache.begin_pass(first=index == 0, clean=index == 1)
+            for layer, tensors in enumerate(layers):
+                query, key, value = (tensor[rows].to(dtype) for tensor in tensors)
+                out.append(cache.attend(layer, query, key, value))
+        cache.commit()
+    return torch.cat(out, dim=1)
+
+
+def close(got: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(got.double(), expected.double(), atol=1e-5, rtol=0)
+
+
+# What a block sees.
+
+
+@pytest.mark.parametrize("sizes", [STEADY, MIXED], ids=["steady", "mixed"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "window:sink=3,recent=5",
+        "window:sink=0,recent=4",
+        "window:sink=4,recent=0",
+        "window:sink=0,recent=0",
+        "window:sink=7,recent=1",
+        "pack:sink=3,recent=3,mid=4,top=2",
+        "pack:sink=6,recent=6,mid=3,top=0",
+        "pack:sink=0,recent=3,mid=5,top=1",
+        "pack:sink=3,recent=3,mid=0",
+    ],
+)
+def test_ring_equals_list(spec: str, sizes: list[int]) -> None:
+    policy = find(spec, 3)
+    cache = KVCache(policy, ODD)
+    close(play(cache, sizes), play(ListCache(policy, ODD), sizes))
+    assert cache.frames == sum(sizes) and cache.evicted > 0
+
+
+def test_packing_right_away_equals_list() -> None:
+    policy = find("pack:sink=3,recent=0,mid=4,top=2", 3)
+    close(play(KVCache(policy, ODD), STEADY), play(ListCache(policy, ODD), STEADY))
+
+
+@pytest.mark.parametrize("sizes", [STEADY, MIXED], ids=["steady", "mixed"])
+def test_a_moving_sink_equals_list(sizes: list[int]) -> None:
+    """Re-rotation without packing."""
+    close(play(KVCache(MOVED, ODD), sizes), play(ListCache(MOVED, ODD), sizes))
+
+
+@pytest.mark.parametrize("sizes", [[3] * 15, MIXED[:20]], ids=["steady", "mixed"])
+def test_everything_kept_equals_list(sizes: list[int]) -> None:
+    policy = find("full", 3)
+    cache = KVCache(policy, ODD)
+    empty = cache.nbytes
+    close(play(cache, sizes), play(ListCache(policy, ODD), sizes))
+    assert cache.evicted == 0 and cache.nbytes > 2 * empty
+
+
+@pytest.mark.parametrize("spec", ["window:sink=0,recent=45", "window:sink=3,recent=42"])
+def test_a_window_longer_than_history_is_the_unbounded_cache(spec: str) -> None:
+    sizes = [3] * 15
+    full = play(KVCache(find("full", 3), ODD), sizes)
+    assert torch.equal(play(KVCache(find(spec, 3), ODD), sizes), full)
+
+
+def test_packing_that_changes_nothing_is_full_attention() -> None:
+    """Sink, mid and recent together hold every token at its own place: the parts fit seamlessly."""
+    sizes = [3] * 20
+    full = play(KVCache(find("full", 3), ODD), sizes)
+    cache = KVCache(EXACT, ODD)
+    torch.testing.assert_close(play(cache, sizes), full, atol=2e-6, rtol=0)
+    assert cache.occupancy()[Region.MID].frames == 20 * 3 - 3 - 6
+
+
+def test_attending_to_all_packed_blocks_is_top_of_all() -> None:
+    one, two = (find(f"pack:mid=5,top={top}", 3) for top in (0, 5))
+    assert torch.equal(play(KVCache(one, ODD), STEADY), play(KVCache(two, ODD), STEADY))
+
+
+@pytest.mark.parametrize("policy", [find("window", 3), find("pack:mid=4,top=2", 3), MOVED])
+def test_a_batch_is_its_sequences_side_by_side(policy: Policy) -> None:
+    both = play(KVCache(policy, ODD), STEADY)
+    lone = CacheShape(layers=2, heads=2, head_dim=14, rows=3, columns=3, block_frames=3)
+    for index in range(2):
+        rows = slice(index, index + 1)
+        close(both[rows], play(KVCache(policy, lone), STEADY, rows=rows))
+
+
+@pytest.mark.parametrize("policy", [find("window", 3), find("pack:mid=4,top=2", 3), MOVED])
+def test_same_inputs_give_the_same_bits(policy: Policy) -> None:
+    assert torch.equal(play(KVCache(policy, ODD), MIXED), play(KVCache(policy, ODD), MIXED))
+
+
+@pytest.mark.parametrize("policy", [find("window:recent=4", 3), find("pack:top=0", 3), MOVED])
+def test_half_precision(policy: Policy) -> None:
+    """Mixed sizes leave holes, so that the bias is read too."""
+    cache = KVCache(policy, ODD, torch.bfloat16)
+    got = play(cache, MIXED, dtype=torch.bfloat16)
+    exact = play(ListCache(policy, ODD), MIXED)
+    assert got.dtype == torch.bfloat16 and (got.double() - exact).abs().mean() < 0.01
+    assert cache.nbytes < 0.6 * KVCache(policy, ODD).nbytes
+
+
+# What a block does not cost.
+
+
+def test_packed_blocks_are_chosen_once_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clean pass brings other queries and reads the packed keys that the step chose."""
+    seen: list[Tensor] = []
+    policy = find("pack:sink=3,recent=3,mid=6,top=2", 3)
+    behind = policy.partition.top * PooledPacker().grid(3, 3, 3).tokens
+
+    def spy(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+        del value, bias
+        seen.append(key[:, -behind:].clone())
+        return query
+
+    monkeypatch.setattr("worldrt.memory.cache.attend", spy)
+    play(KVCache(policy, ODD), STEADY)
+    by_block = [seen[start : start + 4] for start in range(0, len(seen), 4)][10:]
+    for step_0, step_1, clean_0, clean_1 in by_block:  # by layer
+        assert torch.equal(clean_0, step_0) and torch.equal(clean_1, step_1)
+    changes = [not torch.equal(a[0], b[0]) for a, b in zip(by_block, by_block[1:], strict=False)]
+    assert sum(changes) > len(changes) / 2
+
+
+@pytest.mark.parametrize("policy", [find("window", 3), find("pack:mid=4,top=2", 3), MOVED])
+def test_keys_are_read_where_they_lie(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row a layer, the same memory from the first block to the last: no copy, no new tensor."""
+    places: set[tuple[int, int]] = set()
+
+    def spy(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+        del bias
+        places.add((key.data_ptr(), value.data_ptr()))
+        return query
+
+    monkeypatch.setattr("worldrt.memory.cache.attend", spy)
+    play(KVCache(policy, ODD), MIXED)
+    assert len(places) == ODD.layers
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
+@pytest.mark.parametrize("spec", ["window:sink=3,recent=3", "pack:sink=3,recent=3,mid=3,top=2"])
+def test_ten_thousand_blocks(spec: str) -> None:
+    """Bytes stay; at frame 30,000 the context is that of raw keys encoded at their places anew."""
+    blocks, policy = 10_000, find(spec, 3)
+    cache, oracle = KVCache(policy, DOT), ListCache(policy, DOT)
+    draws = torch.randn(blocks, 3, 1, 6, 1, 6, generator=torch.Generator().manual_seed(0))
+    bytes_at: dict[int, int] = {}
+    for index, (query, key, value) in enumerate(draws):
+        if index in (50, 5_000):
+            bytes_at[index] = resident_bytes()
+            assert cache.nbytes == KVCache(policy, DOT).nbytes
+        last = index >= blocks - 5
+        found = []
+        for each in [cache, oracle] if last else [cache]:
+            each.open_block(3)
+            each.begin_pass(first=True, clean=True)
+            found.append(each.attend(0, query, key, value))
+            each.commit()
+        if last:
+            close(*found)
+        else:
+            oracle.remember(key, value)
+    assert cache.frames == 3 * blocks and cache.positions()[Region.RECENT][-1] == 3 * blocks - 1
+    assert bytes_at[5_000] - bytes_at[50] < 8e6  # the list beside it grows by some
+
+
+# What is asked about it.
+
+
+def test_positions_and_occupancy_of_a_window() -> None:
+    cache = KVCache(find("window:sink=2,recent=3", 3), ODD)
+    play(cache, [3] * 5)
+    assert cache.positions()[Region.SINK] == [0, 1]
+    # The last block is in; who leaves is decided when the next one opens.
+    assert cache.positions()[Region.RECENT] == [9, 10, 11, 12, 13, 14]
+    cache.open_block(2)
+    assert cache.positions() == {
+        Region.SINK: [0, 1],
+        Region.RECENT: [12, 13, 14],
+        Region.BLOCK: [15, 16],
+    }
+    token = 2 * 4 * ODD.batch * ODD.layers * ODD.heads * ODD.head_dim
+    assert cache.occupancy() == {
+        Region.SINK: Occupancy(2, 18, 18 * token),
+        Region.RECENT: Occupancy(3, 27, 27 * token),
+        Region.BLOCK: Occupancy(2, 18, 18 * token),
+        Region.MID: Occupancy(0, 0, 0),
+    }
+    assert cache.nbytes == 8 * 9 * token  # 2 + 3 + 3 slots
+    assert cache.evicted == 15 - 2 - 3
+
+
+def test_positions_and_occupancy_of_three_partitions() -> None:
+    """The context is an unbroken run of positions that ends at the block."""
+    cache = KVCache(find("pack:sink=3,recent=3,mid=2,top=1", 3), ODD)
+    play(cache, [3] * 8)
+    cache.open_block(3)
+    # Packed: frames 15..17 and 18..20; before them 3..14 are forgotten.
+    assert cache.positions() == {
+        Region.SINK: [12, 13, 14],
+        Region.RECENT: [21, 22, 23],
+        Region.BLOCK: [24, 25, 26],
+    }
+    row = 4 * ODD.batch * ODD.layers * ODD.heads * ODD.head_dim
+    occupancy = cache.occupancy()
+    assert occupancy[Region.MID] == Occupancy(6, 16, 16 * 2 * row)
+    assert occupancy[Region.RECENT] == Occupancy(3, 27, 27 * 3 * row)
+    assert cache.evicted == 18
+
+
+# Misuse.
+
+
+def opened(spec: str = "window", frames: int = 2) -> KVCache:
+    cache = KVCache(find(spec, 3), ODD)
+    cache.open_block(frames)
+    return cache
+
+
+def tokens(frames: int) -> Tensor:
+    return torch.zeros(ODD.batch, frames * ODD.tokens, ODD.heads, ODD.head_dim)
+
+
+@pytest.mark.parametrize("frames", [0, -1, 4])
+def test_blocks_of_impossible_size(frames: int) -> None:
+    with pytest.raises(CacheError, match=f"A block of {frames} frames .* takes 1 to 3."):
+        KVCache(find("window", 3), ODD).open_block(frames)
+
+
+def test_two_open_blocks() -> None:
+    with pytest.raises(CacheError, match="A block of 2 frames is open; commit it first."):
+        opened().open_block(2)
+
+
+def test_a_pass_without_a_block() -> None:
+    with pytest.raises(CacheError, match="call open_block first"):
+        KVCache(find("window", 3), ODD).begin_pass(first=True)
+
+
+def test_a_pass_that_skips_the_choice_of_packed_blocks() -> None:
+    """Else it would read what the block before had chosen."""
+    cache = opened("pack", 3)
+    with pytest.raises(CacheError, match="say first=True"):
+        cache.begin_pass(clean=True)
+    cache.begin_pass(first=True)
+    cache.begin_pass(clean=True)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_queries_of_another_length(frames: int) -> None:
+    cache = opened()
+    cache.begin_pass(first=True)
+    with pytest.raises(ShapeError, match=r"query has shape .* expected \[B, 18, H, D\]"):
+        cache.attend(0, tokens(frames), tokens(frames), tokens(frames))
+
+
+def test_commit_before_the_clean_pass() -> None:
+    cache = opened()
+    with pytest.raises(CacheError, match="clean pass"):
+        cache.commit()
+    cache.begin_pass(first=True, clean=True)
+    cache.begin_pass()  # another step after it
+    with pytest.raises(CacheError, match="clean pass"):
+        cache.commit()
+
+
+def test_commit_without_a_block() -> None:
+    cache = opened()
+    cache.begin_pass(first=True, clean=True)
+    cache.commit()
+    with pytest.raises(CacheError, match="clean pass"):
+        cache.commit()
+    assert cache.frames == 2
+
+
+def test_blocks_that_the_packer_can_not_take() -> None:
+    cache = KVCache(find("pack:sink=0,recent=0", 3), ODD)
+    play(cache, [3, 2])
+    with pytest.raises(CacheError, match="2 frames leave the recent partition.* blocks of 3"):
+        cache.open_block(3)

@@ -1,0 +1,1 @@
+"""Ground-truth mazes in the Doom engine: layout, map files, exact poses, analytic depth."""

@@ -1,0 +1,101 @@
+"""A world: a checkpoint with its codec, conditioning and defaults, loaded once and walked by sessions."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+
+from worldrt.checkpoints.files import load_strict, read_tensors
+from worldrt.codec import Codec, build
+from worldrt.config import WorldConfig, load
+from worldrt.errors import ConfigError
+from worldrt.geometry.camera import Camera
+from worldrt.memory.slots import CacheShape
+from worldrt.model import Transformer
+
+MANIFEST = "world.toml"
+
+
+class World:
+    """Weights and numbers of one world; unchanged by the sessions that walk it.
+
+    Args:
+        config: from `world.toml`.
+        model: its transformer, weights loaded.
+        codec: its autoencoder, weights loaded.
+        folder: where its starts lie.
+    """
+
+    def __init__(
+        self, config: WorldConfig, model: Transformer, codec: Codec, folder: Path
+    ) -> None:
+        self.config, self.folder = config, folder
+        self.model = model.eval().requires_grad_(False)
+        self.codec = codec.eval().requires_grad_(False)
+        self.camera = Camera.centred(config.camera)
+
+    @classmethod
+    def load(cls, name: str) -> "World":
+        """Load a shipped world by name, or any by its folder.
+
+        Args:
+            name: `maze`, or a path to a folder with `world.toml`, `model.safetensors` and
+                `codec.safetensors`.
+
+        Raises:
+            ConfigError: no such world, or its numbers make no sense.
+            CheckpointError: its weights are missing, damaged or of another shape.
+        """
+        folder = find_world(name)
+        config = load(folder / MANIFEST, WorldConfig)
+        model = Transformer(config.model)
+        path = folder / "model.safetensors"
+        load_strict(model, read_tensors(path), path)
+        codec = build(config.codec, config.memory.detail)
+        path = folder / "codec.safetensors"
+        load_strict(codec, read_tensors(path), path)
+        return cls(config, model, codec, folder)
+
+    @property
+    def cache_shape(self) -> CacheShape:
+        """What the cache must know of this world."""
+        model = self.config.model
+        rows, columns = self.config.token_size
+        return CacheShape(
+            layers=model.num_layers,
+            heads=model.num_heads,
+            head_dim=model.head_dim,
+            rows=rows,
+            columns=columns,
+            block_frames=self.config.block_frames,
+        )
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the transformer."""
+        return sum(weight.numel() for weight in self.model.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+
+def shipped() -> Iterator[Path]:
+    """Folders of the worlds that came with the package, by name."""
+    root = Path(str(files("worldrt.checkpoints")))
+    return (path.parent for path in sorted(root.glob(f"*/{MANIFEST}")))
+
+
+def find_world(name: str) -> Path:
+    """The folder of a world.
+
+    Raises:
+        ConfigError: neither a shipped world nor a folder with `world.toml`.
+    """
+    for folder in shipped():
+        if folder.name == name:
+            return folder
+    if (Path(name) / MANIFEST).is_file():
+        return Path(name)
+    raise ConfigError.unknown("world", name, [folder.name for folder in shipped()])
