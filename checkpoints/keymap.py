@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from worldrt.errors import CheckpointError
+
 # Prefixes that trainers leave behind; they carry no meaning.
 WRAPPERS = ("_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_orig_mod.")
 
@@ -49,6 +51,9 @@ def from_wan(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Returns:
         By the names of `worldrt.model.Transformer`; names that the table does not know are kept, so
         that strict loading reports them.
+
+    Raises:
+        CheckpointError: parts of one of our tensors have different widths.
     """
     parts: dict[str, list[tuple[int, Tensor]]] = {}
     for published, tensor in tensors.items():
@@ -60,11 +65,17 @@ def from_wan(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 break
         else:
             parts[name] = [(0, tensor)]
-    return {name: _shape(name, _stack(pieces)) for name, pieces in parts.items()}
+    return {name: _shape(name, _stack(name, pieces)) for name, pieces in parts.items()}
 
 
-def _stack(pieces: list[tuple[int, Tensor]]) -> Tensor:
+def _stack(name: str, pieces: list[tuple[int, Tensor]]) -> Tensor:
     ordered = [tensor for _, tensor in sorted(pieces, key=lambda piece: piece[0])]
+    if len({tensor.shape[1:] for tensor in ordered}) > 1:
+        shapes = ", ".join(str(list(tensor.shape)) for tensor in ordered)
+        raise CheckpointError(
+            f"The parts of {name!r} have shapes {shapes} and can't be stacked; the file is damaged "
+            "or belongs to another model."
+        )
     return ordered[0] if len(ordered) == 1 else torch.cat(ordered)
 
 

@@ -11,6 +11,7 @@ the truth, every rotation is taken anew from them).
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,6 +31,16 @@ class Occupancy:
     frames: int
     tokens: int
     bytes: int
+
+
+class _Place(NamedTuple):
+    """Where a block's passes write and what they read, fixed when it is opened."""
+
+    tokens: int
+    runs: list[tuple[int, int, int]]  # (first token of the block, of the row, length)
+    table: Tensor  # [tokens, 1, D / 2]
+    end: int  # a prefix of the row is read
+    bias: Tensor | None  # [1, 1, 1, end]; hides what is no part of the context
 
 
 class KVCache:
@@ -66,10 +77,9 @@ class KVCache:
         """Frames that have left the recent partition so far."""
         self._keys, self._values = self._row(), self._row()
         self._raw = self._row() if policy.moves else None
-        self._table = self._rope.table([0.0], device)
-        self._runs: list[tuple[int, int, int]] = []
-        self._bias: Tensor | None = None
-        self._end = 0
+        self._place: _Place | None = None
+        self._late: _Place | None = None
+        self._late_read = False
         self._clean = self._first = self._chosen = False
 
     # What is asked about it.
@@ -84,6 +94,16 @@ class KVCache:
         """Bytes of all tensors of the cache; constant unless the policy keeps everything."""
         rows = [self._keys, self._values] + ([self._raw] if self._raw is not None else [])
         return sum(row.nbytes for row in rows) + (self._mid.nbytes if self._mid else 0)
+
+    @property
+    def fuses(self) -> bool:
+        """Whether a block's clean pass may run with the next block's first step and be exact.
+
+        It is where nothing that the clean pass reads moves or is packed in between, and where the
+        block itself is not evicted by the next one.
+        """
+        kept = self.policy.partition.recent
+        return not self.policy.moves and (kept is None or kept >= self.shape.block_frames)
 
     def occupancy(self) -> dict[Region, Occupancy]:
         """Frames, tokens and bytes in use by region."""
@@ -139,11 +159,8 @@ class KVCache:
             Span(self._done + index, slot, float(self._done + index))
             for index, slot in enumerate(taken)
         ]
-        tokens = self.shape.tokens
-        self._runs = [(i * tokens, s * tokens, n * tokens) for i, s, n in runs(taken)]
-        self._table = self._rope.table([span.position for span in self._block], self._device)
+        self._place = self._lay_out()
         self._chosen = self._mid is None
-        self._layout()
 
     def begin_pass(self, *, first: bool = False, clean: bool = False) -> None:
         """Say which pass comes next.
@@ -157,39 +174,51 @@ class KVCache:
         """
         if not self._block:
             raise CacheError("A pass needs an open block; call open_block first.")
+        if self._late_read:
+            self._late, self._late_read = None, False
+        if self._late is not None and (clean or not first):
+            raise CacheError("A late block's clean pass goes with the next block's first step.")
+        self._late_read = self._late is not None
         if not (first or self._chosen):
             raise CacheError("A block's first pass chooses its packed blocks; say first=True.")
         self._first, self._clean, self._chosen = first, clean, True
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Write the block's keys and values, then attend to all of the context; see `Context`."""
-        if query.shape[1] != len(self._block) * self.shape.tokens:
-            expected = f"[B, {len(self._block) * self.shape.tokens}, H, D] for the open block"
-            raise ShapeError("query", query.shape, expected)
-        keys, values = self._keys[layer], self._values[layer]
-        rotated = rotate(key, self._table)
-        for source, target, length in self._runs:
-            keys[:, target : target + length] = rotated[:, source : source + length]
-            values[:, target : target + length] = value[:, source : source + length]
-            if self._clean and self._raw is not None:
-                self._raw[layer, :, target : target + length] = key[:, source : source + length]
-        if self._first and self._mid is not None:
-            start = self._slots.capacity * self.shape.tokens
-            self._mid.select(layer, query, keys[:, start:], values[:, start:])
-        return attend(
-            rotate(query, self._table), keys[:, : self._end], values[:, : self._end], self._bias
-        )
+        """Write the block's keys and values, then attend to all of the context; see `Context`.
 
-    def commit(self) -> None:
-        """Close the block whose clean pass has run; its frames join the sink or the recent ones."""
-        if not (self._block and self._clean):
+        With a late block the pass holds its clean tokens first, then those of the open block.
+        """
+        assert self._place is not None
+        late = self._late.tokens if self._late else 0
+        if query.shape[1] != late + self._place.tokens:
+            expected = f"[B, {late + self._place.tokens}, H, D] for the open block"
+            raise ShapeError("query", query.shape, expected)
+        if self._late is None:
+            return self._pass(layer, self._place, query, key, value)
+        # In this order: the open block may lie where frames lay that the late one still reads.
+        clean = self._pass(layer, self._late, query[:, :late], key[:, :late], value[:, :late])
+        noisy = self._pass(layer, self._place, query[:, late:], key[:, late:], value[:, late:])
+        return torch.cat([clean, noisy], dim=1)
+
+    def commit(self, *, late: bool = False) -> None:
+        """Close the open block; its frames join the sink or the recent ones.
+
+        Args:
+            late: its clean pass has not run; it runs in one forward with the next block's first
+                step, which is exact where `fuses` holds.
+
+        Raises:
+            CacheError: no block is open, or its clean pass is missing.
+        """
+        if not self._block or not (self._clean or (late and self.fuses)):
             raise CacheError("Only a block whose clean pass has run can be committed.")
         for span in self._block:
             young = len(self._sink) < self.policy.partition.sink
             (self._sink if young else self._recent).append(span)
         self._done += len(self._block)
         self._block = []
-        self._clean = False
+        self._late = self._place if late else None
+        self._late_read = self._clean = False
 
     # Inside.
 
@@ -244,7 +273,7 @@ class KVCache:
                 self._keys[:, :, here] = rotate(self._raw[:, :, here], table)
                 span.position = position
 
-    def _layout(self) -> None:
+    def _lay_out(self) -> _Place:
         """What a pass reads: the shortest prefix that holds all of the context, holes hidden."""
         tokens, capacity = self.shape.tokens, self._slots.capacity
         used = 1 + max(span.slot for span in (*self._sink, *self._recent, *self._block))
@@ -253,13 +282,36 @@ class KVCache:
         if behind:
             holes = [*holes, *range(used, capacity)]
             used = capacity
-        self._end = used * tokens + behind
-        self._bias = None
+        end = used * tokens + behind
+        bias = None
         if holes:
-            bias = torch.zeros(1, 1, 1, self._end, dtype=self._dtype)
+            bias = torch.zeros(1, 1, 1, end, dtype=self._dtype)
             for slot in holes:
                 bias[..., slot * tokens : (slot + 1) * tokens] = -torch.inf
-            self._bias = bias.to(self._device)
+            bias = bias.to(self._device)
+        stretches = runs([span.slot for span in self._block])
+        return _Place(
+            tokens=len(self._block) * tokens,
+            runs=[(i * tokens, s * tokens, n * tokens) for i, s, n in stretches],
+            table=self._rope.table([span.position for span in self._block], self._device),
+            end=end,
+            bias=bias,
+        )
+
+    def _pass(self, layer: int, place: _Place, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Write a block's keys and values into its slots and read its context."""
+        keys, values = self._keys[layer], self._values[layer]
+        rotated = rotate(key, place.table)
+        for source, target, length in place.runs:
+            keys[:, target : target + length] = rotated[:, source : source + length]
+            values[:, target : target + length] = value[:, source : source + length]
+            if self._clean and self._raw is not None:
+                self._raw[layer, :, target : target + length] = key[:, source : source + length]
+        if self._first and self._mid is not None:
+            start = self._slots.capacity * self.shape.tokens
+            self._mid.select(layer, query, keys[:, start:], values[:, start:])
+        query = rotate(query, place.table)
+        return attend(query, keys[:, : place.end], values[:, : place.end], place.bias)
 
     def _grow(self) -> None:
         """Twice the slots: only for the policy that keeps everything."""

@@ -47,7 +47,8 @@ class Chunk:
     first: int
     """Index of the first frame since the start of the session."""
     stage_ms: Mapping[str, float]
-    """Milliseconds by stage: splat, steps, clean, decode, insert; their sum is the block's time."""
+    """Milliseconds by stage: splat, steps, clean, decode, insert; their sum is the block's time.
+    Where the policy lets the clean pass run with the next block's first step, it is in `steps`."""
     partitions: Mapping[Region, Occupancy]
     """The cache after the block."""
 
@@ -64,7 +65,14 @@ class _Plan(NamedTuple):
     splat: Tensor  # [T, 4, Y, X]
     mask: Tensor  # [T, 1, Y, X]
     hint: Tensor  # [1, T, C, h, w]
-    conditions: Tensor | None  # [1, T, F, E]
+    conditions: Tensor  # [1, T, F, E]
+
+
+class _Late(NamedTuple):
+    """A finished block whose clean pass runs with the next block's first step."""
+
+    latents: Tensor  # [1, T, C, h, w]
+    conditions: Tensor  # [1, T, F, E]
 
 
 class Session:
@@ -101,6 +109,7 @@ class Session:
         self._random = torch.Generator(world.device).manual_seed(seed)
         self._latent_camera = world.camera.scaled(1 / config.codec.stride)
         self._stage_ms: dict[str, float] = {}
+        self._late: _Late | None = None
         self._open = True
         self._prime(start)
 
@@ -167,6 +176,7 @@ class Session:
             spatial = spatial_maps(self.world.codec, splat, mask)
             camera = camera_maps(self._latent_camera, poses, self.pose).to(device)
             conditions = self.world.model.read_conditions(camera[None], spatial.maps[None])
+            assert conditions is not None  # both maps were given
             self.cache.open_block(len(poses))
         return _Plan(poses, splat, mask, spatial.hint[None], conditions)
 
@@ -178,7 +188,9 @@ class Session:
 
         def denoise(noisy: Tensor, step: Step, first: bool) -> Tensor:
             self.cache.begin_pass(first=first)
-            output = self._pass(noisy, step.timestep, plan)
+            levels = torch.full(shape[:2], step.timestep, device=self.world.device)
+            output = self._pass(noisy, levels, plan.conditions, self._late)
+            self._late = None
             kind = self.world.config.sampler.prediction
             return to_clean(output, kind, noisy, step.sigma, plan.hint)
 
@@ -186,7 +198,12 @@ class Session:
             return sample(denoise, self._steps, draw)
 
     def _commit(self, plan: _Plan, latents: Tensor) -> Chunk:
-        self._write_context(plan, latents)
+        if self.cache.fuses:
+            self._late = _Late(latents, plan.conditions)
+            self.cache.commit(late=True)
+            self.pose = plan.poses[-1]
+        else:
+            self._write_context(plan, latents, first=False)
         with _Timer(self._stage_ms, "decode"):
             image = self.world.codec.restore(latents[0], plan.splat, plan.mask)
             frames, depth = unpack(image, self.world.config.codec.near)
@@ -206,14 +223,26 @@ class Session:
 
     # Inside.
 
-    def _pass(self, latents: Tensor, timestep: float, plan: _Plan) -> Tensor:
-        levels = torch.full(latents.shape[:2], timestep, device=latents.device)
-        return self.world.model(latents, levels, self.cache, plan.conditions)
+    def _pass(
+        self, latents: Tensor, levels: Tensor, conditions: Tensor, late: _Late | None
+    ) -> Tensor:
+        """One forward over a block, the late one's clean tokens before it; returns the block's."""
+        if late is None:
+            return self.world.model(latents, levels, self.cache, conditions)
+        output = self.world.model(
+            torch.cat([late.latents, latents], dim=1),
+            torch.cat([torch.zeros_like(levels), levels], dim=1),
+            self.cache,
+            torch.cat([late.conditions, conditions], dim=1),
+        )
+        return output[:, late.latents.shape[1] :]
 
-    def _write_context(self, plan: _Plan, latents: Tensor) -> None:
+    def _write_context(self, plan: _Plan, latents: Tensor, *, first: bool) -> None:
+        """Run the clean pass by itself; `first` says whether it is the block's only one."""
         with _Timer(self._stage_ms, "clean"):
-            self.cache.begin_pass(clean=True)
-            self._pass(latents, 0.0, plan)
+            self.cache.begin_pass(first=first, clean=True)
+            levels = torch.zeros(latents.shape[:2], device=latents.device)
+            self._pass(latents, levels, plan.conditions, None)
             self.cache.commit()
         self.pose = plan.poses[-1]
 
@@ -232,7 +261,7 @@ class Session:
             block = slice(first, first + size)
             plan = self._choose(poses[block])
             image = pack(rgb[block], depth[block], near).to(self.world.device)
-            self._write_context(plan, self.world.codec.encode(image)[None])
+            self._write_context(plan, self.world.codec.encode(image)[None], first=True)
             self.cloud.insert_block(rgb[block], depth[block], poses[block])
 
 

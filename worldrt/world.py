@@ -1,11 +1,11 @@
 """A world: a checkpoint with its codec, conditioning and defaults, loaded once and walked by sessions."""
 
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 
+import worldrt
 from worldrt.checkpoints.files import load_strict, read_tensors
 from worldrt.codec import Codec, build
 from worldrt.config import WorldConfig, load
@@ -83,7 +83,7 @@ class World:
 
 def shipped() -> Iterator[Path]:
     """Folders of the worlds that came with the package, by name."""
-    root = Path(str(files("worldrt.checkpoints")))
+    root = Path(worldrt.__file__).parent / "checkpoints"
     return (path.parent for path in sorted(root.glob(f"*/{MANIFEST}")))
 
 

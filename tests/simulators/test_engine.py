@@ -264,6 +264,17 @@ def test_without_vizdoom(monkeypatch: pytest.MonkeyPatch) -> None:
         Doom(camera(), [1])
 
 
+def test_an_engine_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Any) -> None:
+        raise vizdoom.ViZDoomUnexpectedExitException("no memory")
+
+    monkeypatch.setattr(vizdoom.DoomGame, "init", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SimulatorError, match="did not start .*no memory"):
+        Doom(camera(), [1])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     temporary = tmp_path / "temporary"

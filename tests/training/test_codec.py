@@ -65,6 +65,7 @@ RECIPE = CodecRecipe(
 def drawn(monkeypatch):
     monkeypatch.setattr(training, "Episodes", lambda path: Drawn())
     monkeypatch.setattr(curves.Curves, "draw", lambda self: None)  # half a second each
+    monkeypatch.setattr("worldrt.checkpoints.files.os.fsync", lambda file: None)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -76,35 +77,33 @@ def images(frames: int = 4) -> torch.Tensor:
     return pack(rgb, depth, near=0.5)
 
 
-@pytest.mark.parametrize("kind", ["patch", "conv"])
-def test_training_improves_what_is_restored(tmp_path, kind):
-    config = msgspec.structs.replace(RECIPE.codec, kind=kind)
-    recipe = msgspec.structs.replace(RECIPE, codec=config, report_seconds=0.3)
-    codec = training.train(recipe, tmp_path)
-    assert not codec.training
-    rows = curves.read(tmp_path / "curves.jsonl")
-    assert len(rows) > 1 and rows[-1][0] == recipe.steps
-    first, last = (row[1]["loss"] for row in (rows[0], rows[-1]))
-    assert first is not None and last is not None and last < first
-    exported = build(config)
-    exported.load_state_dict(load_file(tmp_path / "codec.safetensors"))
-    with torch.inference_mode():
-        assert torch.equal(exported.encode(images()), codec.encode(images()))
-    assert cv2.imread(str(tmp_path / "strip.png")) is not None
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "codec.safetensors",
-        "curves.jsonl",
-        "state.pt",
-        "strip.png",
-    ]
-
-
 def test_the_refiner_beats_the_linear_codec_on_held_out_frames(tmp_path):
-    recipe = msgspec.structs.replace(RECIPE, steps=150)
-    training.train(recipe, tmp_path)
-    figures = curves.read(tmp_path / "curves.jsonl")[-1][1]
+    training.train(msgspec.structs.replace(RECIPE, steps=100), tmp_path)
+    (step, figures), *more = curves.read(tmp_path / "curves.jsonl")
+    assert step == 100 and not more
     decoded, restored = figures["rgb dB/flawed"], figures["rgb dB/flawed, with memory"]
     assert decoded is not None and restored is not None and restored > decoded + 0.5
+
+
+def test_the_autoencoder_learns(tmp_path):
+    config = CodecConfig(kind="conv", channels=12, near=0.5)
+    recipe = msgspec.structs.replace(RECIPE, codec=config, steps=30, report_seconds=0)
+    training.train(recipe, tmp_path)
+    rows = curves.read(tmp_path / "curves.jsonl")
+    first, last = (figures["rgb dB/decoded"] for _, figures in (rows[0], rows[-1]))
+    assert first is not None and last is not None and last > first + 3
+
+
+def test_what_a_run_leaves(tmp_path):
+    codec = training.train(msgspec.structs.replace(RECIPE, steps=2), tmp_path)
+    assert not codec.training
+    exported = build(RECIPE.codec)
+    exported.load_state_dict(load_file(tmp_path / "codec.safetensors"))
+    assert torch.equal(exported.encode(images()), codec.encode(images()))
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"codec.safetensors", "curves.jsonl", "state.pt", "strip.png"}
+    sheet = cv2.imread(str(tmp_path / "strip.png"))
+    assert sheet is not None and sheet.std() > 10
 
 
 def test_a_patch_codec_without_refiner_is_fitted_and_done(tmp_path):
@@ -118,7 +117,7 @@ def test_a_patch_codec_without_refiner_is_fitted_and_done(tmp_path):
 @pytest.mark.parametrize("kind", ["patch", "conv"])
 def test_a_broken_off_run_goes_on_bit_for_bit(tmp_path, monkeypatch, kind):
     config = msgspec.structs.replace(RECIPE.codec, kind=kind)
-    recipe = msgspec.structs.replace(RECIPE, codec=config, steps=12)
+    recipe = msgspec.structs.replace(RECIPE, codec=config, steps=8)
     whole = training.train(recipe, tmp_path / "whole").state_dict()
     eager = msgspec.structs.replace(recipe, report_seconds=0)
     save, calls = training.save_state, []
@@ -126,7 +125,7 @@ def test_a_broken_off_run_goes_on_bit_for_bit(tmp_path, monkeypatch, kind):
     def save_until_killed(*arguments):
         save(*arguments)
         calls.append(arguments)
-        if len(calls) == 7:
+        if len(calls) == 5:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -137,7 +136,7 @@ def test_a_broken_off_run_goes_on_bit_for_bit(tmp_path, monkeypatch, kind):
     resumed = training.train(eager, tmp_path / "broken").state_dict()
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
     steps = [row[0] for row in curves.read(tmp_path / "broken" / "curves.jsonl")]
-    assert steps == sorted(steps) and steps[-1] == 12
+    assert steps == sorted(steps) and steps[-1] == 8
 
 
 WRITER = """
@@ -160,7 +159,7 @@ def test_a_state_survives_kill_at_any_time(tmp_path):
     optimiser = torch.optim.AdamW(codec.parameters())
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(state)])
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not state.exists():
             assert time.monotonic() < deadline and writer.poll() is None
             time.sleep(0.01)

@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 
 from worldrt.config import CameraConfig
-from worldrt.errors import ConfigError, CorruptFile, InputError, OutputError, WorldrtError
+from worldrt.errors import (
+    ConfigError,
+    CorruptFile,
+    InputError,
+    OutputError,
+    SimulatorError,
+    WorldrtError,
+)
 from worldrt.simulators import walks
 from worldrt.simulators.doom.engine import Doom
+from worldrt.simulators.doom.maze import pose
 from worldrt.training.episodes import (
     MANIFEST,
     SHARD_EPISODES,
@@ -57,8 +65,8 @@ def test_reading_gives_what_the_engine_saw(recording: Path) -> None:
             assert poses.shape == (FRAMES, 4, 4) and poses.dtype == np.float64
             doom.load(seed)
             path = walks.wander(doom.maze, FRAMES, walks.BRISK, seed)
-            for frame, pose in enumerate(path):
-                seen = doom.observe(pose)
+            for frame, wanted in enumerate(path):
+                seen = doom.observe(wanted)
                 assert np.array_equal(seen.rgb, rgb[frame])
                 np.testing.assert_allclose(depth[frame], seen.depth, rtol=1e-3)
                 assert np.array_equal(seen.world_from_camera, poses[frame])
@@ -180,3 +188,11 @@ def test_a_place_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="can't be made"):
         make(tmp_path / "file" / "mazes")
+
+
+def test_a_refused_walk_is_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rock = np.broadcast_to(pose(1.0, 1.0, 0.0), (FRAMES, 4, 4))
+    monkeypatch.setattr(walks, "wander", lambda *_: rock)
+    with pytest.raises(SimulatorError, match="refused frame 0 of 3"):
+        make(tmp_path, episodes=1)
+    assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]

@@ -121,7 +121,7 @@ def test_latents_lean_on_the_hint_as_far_as_it_is_trusted():
 
 def test_weak_components_shrink_first():
     strong, weak = flaws(torch.ones(600, 2, 64, 1), noise=0.3).mean((2, 3)).min(0).values
-    assert weak < 0.7 < 0.9 < strong
+    assert weak < 0.7 < 0.85 < strong
 
 
 def test_a_generated_frame_is_a_little_off():

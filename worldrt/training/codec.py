@@ -86,7 +86,9 @@ def train(recipe: CodecRecipe, run: Path) -> Codec:
         CorruptFile: the run's state can't be read.
     """
     walks = Walks(Episodes(Path(recipe.data)), recipe.held_out, recipe.codec.near)
-    codec = build(recipe.codec, recipe.detail).to(recipe.device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        codec = build(recipe.codec, recipe.detail).to(recipe.device)
     learned = list(codec.parameters())
     steps = recipe.steps if learned else 0
     # As a group, for that may be empty: a patch codec without a refiner has nothing to learn.

@@ -8,7 +8,6 @@ already, and nothing new would be learned.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,6 +23,7 @@ from worldrt.config import WorldConfig
 from worldrt.geometry.camera import Camera
 from worldrt.memory.cloud import PointCloud, filled
 from worldrt.training.episodes import Episodes
+from worldrt.training.recording import Recording
 
 BLOCKS = 3
 """Blocks of a sample; the context of the last is what the cache holds when the world runs."""
@@ -56,27 +56,26 @@ class Samples(IterableDataset[Sample]):
     """An endless stream of samples, the same for the same seed and worker.
 
     Args:
-        data: folder of recorded episodes.
-        chosen: episodes to draw from.
+        recording: its training episodes are drawn from.
         world: camera, block and codec numbers.
         codec: encodes images; not trained here.
         seed: of the draws.
     """
 
     def __init__(
-        self, data: Path, chosen: range, world: WorldConfig, codec: Codec, seed: int
+        self, recording: Recording, world: WorldConfig, codec: Codec, seed: int
     ) -> None:
         super().__init__()
-        self._data, self._chosen, self._seed = data, chosen, seed
+        self._recording, self._seed = recording, seed
         self._world, self._codec = world, codec
 
     def __iter__(self) -> Iterator[Sample]:
         torch.set_num_threads(1)
         worker = get_worker_info()
         rng = np.random.default_rng([self._seed, worker.id if worker else 0])
-        builder = SampleBuilder(Episodes(self._data), self._world, self._codec)
+        builder = SampleBuilder(self._recording.open(), self._world, self._codec)
         while True:
-            yield builder.draw(int(rng.choice(self._chosen)), rng)
+            yield builder.draw(int(rng.choice(self._recording.training)), rng)
 
 
 class SampleBuilder:

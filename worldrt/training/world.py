@@ -32,7 +32,7 @@ from worldrt.kernels.rope import Rope, rotate
 from worldrt.model import Transformer
 from worldrt.sampler import TIMESTEPS, add_noise, to_clean
 from worldrt.training.curves import Curves, strip
-from worldrt.training.episodes import Episodes
+from worldrt.training.recording import Recording
 from worldrt.training.samples import BLOCKS, Sample, SampleBuilder, Samples
 
 log = logging.getLogger(__name__)
@@ -49,12 +49,9 @@ class WorldRecipe(Config, kw_only=True):
     """All that decides a world's training."""
 
     world: WorldConfig
-    data: str
-    """Folder of recorded episodes."""
+    recording: Recording
     codec: str
     """The trained codec's safetensors."""
-    held_out: int
-    """Episodes at the end of the recording that are only looked at."""
     minutes: float
     """Time to train, all runs of the same folder together."""
     batch: int
@@ -73,10 +70,9 @@ class WorldRecipe(Config, kw_only=True):
 
     def __post_init__(self) -> None:
         check(
-            min(self.minutes, self.batch, self.held_out, self.learning_rate, self.threads) > 0,
-            "A recipe needs positive minutes, batch, held_out, learning_rate and threads, got "
-            f"{self.minutes}, {self.batch}, {self.held_out}, {self.learning_rate} and "
-            f"{self.threads}.",
+            min(self.minutes, self.batch, self.learning_rate, self.threads) > 0,
+            "A recipe needs positive minutes, batch, learning_rate and threads, got "
+            f"{self.minutes}, {self.batch}, {self.learning_rate} and {self.threads}.",
         )
 
 
@@ -332,8 +328,7 @@ def init_weights(model: Transformer) -> None:
 
 def _batches(recipe: WorldRecipe, codec: Codec, step: int) -> Iterator[Sample]:
     """An endless stream of batches; a resumed run draws other samples than before its kill."""
-    chosen = range(len(Episodes(Path(recipe.data))) - recipe.held_out)
-    dataset = Samples(Path(recipe.data), chosen, recipe.world, codec, recipe.seed + step)
+    dataset = Samples(recipe.recording, recipe.world, codec, recipe.seed + step)
     return iter(
         DataLoader(
             dataset,
@@ -348,10 +343,8 @@ def _batches(recipe: WorldRecipe, codec: Codec, step: int) -> Iterator[Sample]:
 
 def _held_out(recipe: WorldRecipe, codec: Codec) -> list[Sample]:
     """One sample of each held-out episode, as batches of one."""
-    episodes = Episodes(Path(recipe.data))
-    builder = SampleBuilder(episodes, recipe.world, codec)
-    first = len(episodes) - recipe.held_out
+    builder = SampleBuilder(recipe.recording.open(), recipe.world, codec)
     return [
-        Sample.stack([builder.draw(first + index, np.random.default_rng(index))])
-        for index in range(recipe.held_out)
+        Sample.stack([builder.draw(episode, np.random.default_rng(episode))])
+        for episode in recipe.recording.validation
     ]
