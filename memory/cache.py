@@ -187,8 +187,13 @@ class KVCache:
         """Write the block's keys and values, then attend to all of the context; see `Context`.
 
         With a late block the pass holds its clean tokens first, then those of the open block.
+
+        Raises:
+            CacheError: no block is open.
+            ShapeError: another number of tokens than the open block (and the late one) has.
         """
-        assert self._place is not None
+        if self._place is None:
+            raise CacheError("A pass needs an open block; call open_block first.")
         late = self._late.tokens if self._late else 0
         if query.shape[1] != late + self._place.tokens:
             expected = f"[B, {late + self._place.tokens}, H, D] for the open block"
@@ -217,7 +222,7 @@ class KVCache:
             (self._sink if young else self._recent).append(span)
         self._done += len(self._block)
         self._block = []
-        self._late = self._place if late else None
+        self._late, self._place = (self._place if late else None), None
         self._late_read = self._clean = False
 
     # Inside.

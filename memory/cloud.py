@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from worldrt.errors import ConfigError, ShapeError
+from worldrt.errors import ConfigError, InputError, ShapeError
 from worldrt.geometry.camera import Camera
 from worldrt.geometry.se3 import check_pose
 from worldrt.kernels.splat import LONGEST_REACH, fill, splat
@@ -108,15 +108,18 @@ class PointCloud:
             state: from a cloud of the same capacity.
 
         Raises:
-            ShapeError: it holds more points than this cloud can.
+            ShapeError: it is a full ring of another capacity, or does not fit.
         """
-        size = len(state["points"])
-        if size > self.capacity:
-            raise ShapeError("points", state["points"].shape, f"at most [{self.capacity}, 3]")
+        size, next_ = len(state["points"]), int(state["next"])
+        # A ring that is not full has not turned yet.
+        if size > self.capacity or (size < self.capacity and next_ != size):
+            raise ShapeError(
+                "points", state["points"].shape, f"[{self.capacity}, 3], the capacity of this cloud"
+            )
         self._points[:size] = state["points"]
         self._colours[:size] = state["colours"]
         self._source_depth[:size] = state["source_depth"]
-        self._size, self._next = size, int(state["next"])
+        self._size, self._next = size, next_
 
     def insert(
         self,
@@ -136,11 +139,13 @@ class PointCloud:
 
         Raises:
             ShapeError: an array does not fit the camera.
-            InputError: the pose is not rigid.
+            InputError: the pose is not rigid, or rgb not uint8.
         """
         size = (self.camera.height, self.camera.width)
         if rgb.shape != (*size, 3):
             raise ShapeError("rgb", rgb.shape, f"[{size[0]}, {size[1]}, 3]")
+        if rgb.dtype != np.uint8:
+            raise InputError(f"rgb is {rgb.dtype}, expected uint8; pass 0 to 255.")
         if depth.shape != size:
             raise ShapeError("depth", depth.shape, f"[{size[0]}, {size[1]}]")
         check_pose(world_from_camera)

@@ -1,4 +1,4 @@
-"""A world small enough for tests: 64x48 pixels, two layers, seeded random weights, and a room in it."""
+"""A world small enough for tests: 64x48 pixels, two layers, seeded random weights, and a room."""
 
 from pathlib import Path
 
@@ -105,7 +105,9 @@ def room_start(frames: int, camera: CameraConfig = CAMERA, turn: float = 10.0) -
     """
     poses = np.stack([standing(0.3, -1.0, turn * index) for index in range(frames)])
     seen = [look(pose, camera) for pose in poses]
-    return Start("room", np.stack([one[0] for one in seen]), np.stack([one[1] for one in seen]), poses)
+    return Start(
+        "room", np.stack([one[0] for one in seen]), np.stack([one[1] for one in seen]), poses
+    )
 
 
 def standing(x: float, z: float, yaw: float) -> NDArray[np.float64]:

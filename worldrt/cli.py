@@ -65,7 +65,7 @@ class Render:
     seed: int = 0
     """Of the noise; the same seed and path give the same video."""
     policy: str | None = None
-    """Cache policy, NAME or NAME:key=value,...; see `worldrt policies`. Default: the world's own."""
+    """Cache policy, NAME or NAME:key=value,...; see `worldrt policies`. Default: the world's."""
     compare: bool = False
     """Show the truth beside it and score against it; needs --start seed:N."""
     out: Path = Path("out.mp4")
@@ -234,7 +234,11 @@ def main(arguments: list[str] | None = None) -> None:
         prog="worldrt",
         description="Walk through worlds that a video generator dreams. See also --version.",
         args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+        config=(
+            tyro.conf.FlagCreatePairsOff,
+            tyro.conf.OmitArgPrefixes,
+            tyro.conf.OmitSubcommandPrefixes,
+        ),
     )
     try:
         command.run()

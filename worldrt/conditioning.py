@@ -33,8 +33,8 @@ def camera_maps(
     Args:
         latent_camera: intrinsics of the latent grid.
         poses: [T, 4, 4] world_from_camera of the block's frames.
-        before: [4, 4] pose of the frame before the block: rays are told in its axes, so that the same
-            movement gives the same maps anywhere in the world.
+        before: [4, 4] pose of the frame before the block: rays are told in its axes, so that the
+            same movement gives the same maps anywhere in the world.
 
     Returns:
         [T, CAMERA_CHANNELS, h, w].

@@ -1,10 +1,11 @@
 """A walk as a video: generated block by block and streamed to disk as it is made.
 
-An hour costs no more memory than a second. What ends early, by Ctrl-C or a full disk, leaves a playable
-file with the frames so far.
+An hour costs no more memory than a second. What ends early, by Ctrl-C or a full disk, leaves a
+playable file with the frames so far.
 """
 
 import hashlib
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from worldrt.memory.slots import Region
 from worldrt.session import Chunk, Session
 from worldrt.simulators.doom.engine import Doom
 from worldrt.simulators.doom.maze import generate
-from worldrt.starts import Start, open_start
+from worldrt.starts import Start
 from worldrt.video import VideoWriter
 from worldrt.world import World
 
@@ -112,8 +113,8 @@ def render(order: Order) -> Report:
         KeyboardInterrupt: after Ctrl-C, with the file closed and the report written.
     """
     check(
-        order.seconds is None or order.seconds > 0,
-        f"A video of {order.seconds} seconds can't be made; ask for more than 0.",
+        order.seconds is None or 0 < order.seconds < math.inf,
+        f"A video of {order.seconds} seconds can't be made; ask for a number above 0.",
     )
     if order.compare and not order.start.startswith("seed:"):
         raise ConfigError(
@@ -123,9 +124,9 @@ def render(order: Order) -> Report:
         raise OutputError(f"The folder {order.json.parent} does not exist; make it first.")
     world = World.load(order.world)
     config = world.config
-    frames = round(order.seconds * config.fps) if order.seconds else None
+    frames = max(1, round(order.seconds * config.fps)) if order.seconds else None
     path = read_path(order.path, frames, config.motion)
-    frames = max(frames or len(path.steps), 1)
+    frames = frames or len(path.steps)
     size = world.camera.width, world.camera.height
     if order.compare:
         probe = np.zeros((1, size[1], size[0], 3), np.uint8)
@@ -133,9 +134,7 @@ def render(order: Order) -> Report:
         video = VideoWriter(order.out, shown[2], shown[1], config.fps)
     else:
         video = VideoWriter(order.out, *size, config.fps, SCALE)
-    start = open_start(
-        order.start, world.folder, world.camera, config.motion, order.context_frames
-    )
+    start = world.start(order.start, order.context_frames)
     poses = path.poses(start.poses[-1], config.motion, frames, _walls(start))
     session = Session(world, start, seed=order.seed, policy=order.policy)
     truth = Truth(world, start) if order.compare else None

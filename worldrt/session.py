@@ -1,8 +1,8 @@
 """One world being walked: poses in, chunks of frames out, block by block.
 
-A step reads as three lines: choose what the block is told, run the sampler, commit the result to the
-cache and the memory. All that a session keeps is bounded: the cache by its policy, the point cloud by its
-capacity, one pose and one random generator.
+A step reads as three lines: choose what the block is told, run the sampler, commit the result to
+the cache and the memory. All that a session keeps is bounded: the cache by its policy, the point
+cloud by its capacity, one pose and one random generator.
 """
 
 import time
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from worldrt.codec import pack, unpack
 from worldrt.conditioning import camera_maps, spatial_maps
+from worldrt.config import check
 from worldrt.errors import ConfigError, SessionClosed, ShapeError
 from worldrt.geometry.keys import Keys
 from worldrt.geometry.trajectory import integrate
@@ -81,11 +82,12 @@ class Session:
     Args:
         world: what is walked.
         start: real frames that it begins from.
-        seed: of the noise; the same seed and poses give the same latents bit for bit on one machine.
+        seed: of the noise, 0 to 2**63 - 1; the same seed and poses give the same latents bit for
+            bit on one machine.
         policy: of the cache, `NAME` or `NAME:key=value,...`; None: the world's own.
 
     Raises:
-        ConfigError: unknown policy.
+        ConfigError: unknown policy, or a seed out of range.
         ShapeError: the start does not fit the world's camera.
     """
 
@@ -93,6 +95,7 @@ class Session:
         self, world: World, start: Start, *, seed: int = 0, policy: str | None = None
     ) -> None:
         config = world.config
+        check(0 <= seed < 2**63, f"A seed is a whole number from 0 to 2**63 - 1, got {seed}.")
         start.check_camera(world.camera)
         self.world = world
         self.cache = KVCache(
@@ -248,7 +251,10 @@ class Session:
 
     @torch.inference_mode()
     def _prime(self, start: Start) -> None:
-        """Walk the start's real frames as if they had been generated; one frame is held for a block."""
+        """Walk the start's real frames as if they had been generated.
+
+        Frames before the first whole block are remembered only; less than a block is held for one.
+        """
         size, near = self.world.config.block_frames, self.world.config.codec.near
         whole = len(start.poses) // size * size
         rgb, depth, poses = start.rgb, start.depth, start.poses
@@ -257,6 +263,7 @@ class Session:
             rgb, depth, poses, whole = rgb[repeats], depth[repeats], poses[repeats], size
         early = len(poses) - whole
         self.cloud.insert_block(rgb[:early], depth[:early], poses[:early])
+        self.pose = poses[max(early - 1, 0)]
         for first in range(early, len(poses), size):
             block = slice(first, first + size)
             plan = self._choose(poses[block])

@@ -1,7 +1,7 @@
 """Where a walk begins: real frames with depth and pose, from a file, a maze or a picture.
 
-A shipped start is one `.mkv`: a colour stream, a stream of 16-bit inverse depth without loss, and the
-poses in its metadata; any player shows it.
+A shipped start is one `.mkv`: a colour stream, a stream of 16-bit inverse depth without loss, and
+the poses in its metadata; any player shows it.
 """
 
 import json
@@ -17,8 +17,9 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from worldrt.config import MotionConfig
-from worldrt.errors import ConfigError, CorruptFile, ShapeError
+from worldrt.errors import ConfigError, CorruptFile, InputError, ShapeError
 from worldrt.geometry.camera import Camera
+from worldrt.geometry.se3 import check_pose
 from worldrt.video import read_image
 
 NEAREST = 0.25
@@ -132,15 +133,15 @@ def from_image(path: Path, camera: Camera) -> Start:
     image = read_image(path)
     height, width = image.shape[:2]
     scale = max(camera.width / width, camera.height / height)
-    wide, tall = round(camera.width / scale), round(camera.height / scale)
+    wide, tall = max(1, round(camera.width / scale)), max(1, round(camera.height / scale))
     left, top = (width - wide) // 2, (height - tall) // 2
     cut = image[top : top + tall, left : left + wide]
     size = (camera.width, camera.height)
-    rgb = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
+    rgb = cv2.resize(cut, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     floor, ceiling, wall = ROOM
     rows = camera.directions()[..., 1]
     with np.errstate(divide="ignore"):
-        depth = np.where(rows > 0, floor / rows, -ceiling / rows)
+        depth = np.where(rows > 0, floor, ceiling) / np.abs(rows)
     return Start(
         path.stem,
         rgb[None],
@@ -154,7 +155,7 @@ def from_image(path: Path, camera: Camera) -> Start:
 
 
 def write_start(path: Path, start: Start, fps: int = 15) -> None:
-    """Write a start as a `.mkv`; colours lose a little, depth is told to 1 in 4095.
+    """Write a start as a `.mkv`; colours lose a little, depth is told to 1 in 4095, 0 is unknown.
 
     Args:
         path: the file; its folder exists.
@@ -162,18 +163,22 @@ def write_start(path: Path, start: Start, fps: int = 15) -> None:
         fps: of the video, for those who play it.
     """
     notes = _Notes([pose.reshape(-1).tolist() for pose in start.poses], start.maze)
-    inverse = DEPTH_LEVELS * np.minimum(1, NEAREST / np.maximum(start.depth, 1e-6))
+    known = np.isfinite(start.depth) & (start.depth > 0)
+    nearness = DEPTH_LEVELS * NEAREST / np.where(known, start.depth, np.inf)
+    levels = np.where(known, nearness.round().clip(1, DEPTH_LEVELS), 0).astype(np.uint16)
     with av.open(str(path), "w", format="matroska") as container:
         container.metadata["comment"] = msgspec.json.encode(notes).decode()
         colour = container.add_stream("libx264", fps, options={"crf": "12", "preset": "veryslow"})
-        deep = container.add_stream("ffv1", fps, options={"level": "3", "coder": "1", "context": "1"})
+        deep = container.add_stream(
+            "ffv1", fps, options={"level": "3", "coder": "1", "context": "1"}
+        )
         for stream, kind in ((colour, "yuv444p"), (deep, "gray16le")):
             stream.height, stream.width = start.rgb.shape[1:3]
             stream.pix_fmt = kind
-        for index, (rgb, levels) in enumerate(zip(start.rgb, inverse, strict=True)):
+        for index, (rgb, deepness) in enumerate(zip(start.rgb, levels, strict=True)):
             pictures = (
                 (colour, av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv444p")),
-                (deep, av.VideoFrame.from_ndarray(levels.round().astype(np.uint16), "gray16le")),
+                (deep, av.VideoFrame.from_ndarray(deepness, "gray16le")),
             )
             for stream, picture in pictures:
                 picture.pts, picture.time_base = index, Fraction(1, fps)
@@ -193,22 +198,23 @@ def read_start(path: Path) -> Start:
             notes = msgspec.json.decode(_comment(container.metadata), type=_Notes)
             streams = {0: [], 1: []}
             for frame in container.decode(video=(0, 1)):
+                assert isinstance(frame, av.VideoFrame)
                 index = 0 if frame.format.name.startswith("yuv444") else 1
                 kind = "rgb24" if index == 0 else "gray16le"
                 streams[index].append(frame.to_ndarray(format=kind))
-    except (FFmpegError, msgspec.DecodeError, OSError, ValueError) as error:
+        rgb, levels = np.stack(streams[0]), np.stack(streams[1])
+        poses = np.array(notes.poses, np.float64).reshape(-1, 4, 4)
+        for pose in poses:
+            check_pose(pose)
+    # IndexError: fewer than two streams. ValueError: no frame, several sizes, or no note of ours.
+    except (FFmpegError, OSError, ValueError, IndexError, InputError) as error:
         raise CorruptFile(path, str(error)) from error
-    if not len(streams[0]) == len(streams[1]) == len(notes.poses) > 0:
-        counts = f"{len(streams[0])} pictures, {len(streams[1])} depths, {len(notes.poses)} poses"
+    if rgb.shape[:3] != levels.shape or len(rgb) != len(poses):
+        counts = f"pictures {rgb.shape}, depths {levels.shape}, {len(poses)} poses"
         raise CorruptFile(path, counts)
-    levels = np.maximum(np.stack(streams[1]), 1).astype(np.float32)
-    return Start(
-        path.stem,
-        np.stack(streams[0]),
-        NEAREST * DEPTH_LEVELS / levels,
-        np.array(notes.poses, np.float64).reshape(-1, 4, 4),
-        notes.maze,
-    )
+    with np.errstate(divide="ignore"):
+        depth = np.where(levels > 0, np.float32(NEAREST * DEPTH_LEVELS) / levels, np.float32(0))
+    return Start(path.stem, rgb, depth, poses, notes.maze)
 
 
 def _comment(metadata: dict[str, str]) -> str:

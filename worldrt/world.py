@@ -1,4 +1,4 @@
-"""A world: a checkpoint with its codec, conditioning and defaults, loaded once and walked by sessions."""
+"""A world: a checkpoint with its codec, conditioning and defaults, loaded once for all sessions."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +8,13 @@ import torch
 import worldrt
 from worldrt.checkpoints.files import load_strict, read_tensors
 from worldrt.codec import Codec, build
-from worldrt.config import WorldConfig, load
+from worldrt.conditioning import CAMERA_CHANNELS, MASK_SIDE, spatial_channels
+from worldrt.config import WorldConfig, check, load
 from worldrt.errors import ConfigError
 from worldrt.geometry.camera import Camera
 from worldrt.memory.slots import CacheShape
 from worldrt.model import Transformer
+from worldrt.starts import Start, open_start
 
 MANIFEST = "world.toml"
 
@@ -27,9 +29,7 @@ class World:
         folder: where its starts lie.
     """
 
-    def __init__(
-        self, config: WorldConfig, model: Transformer, codec: Codec, folder: Path
-    ) -> None:
+    def __init__(self, config: WorldConfig, model: Transformer, codec: Codec, folder: Path) -> None:
         self.config, self.folder = config, folder
         self.model = model.eval().requires_grad_(False)
         self.codec = codec.eval().requires_grad_(False)
@@ -49,6 +49,7 @@ class World:
         """
         folder = find_world(name)
         config = load(folder / MANIFEST, WorldConfig)
+        _check_conditions(config)
         model = Transformer(config.model)
         path = folder / "model.safetensors"
         load_strict(model, read_tensors(path), path)
@@ -56,6 +57,11 @@ class World:
         path = folder / "codec.safetensors"
         load_strict(codec, read_tensors(path), path)
         return cls(config, model, codec, folder)
+
+    def start(self, text: str, context_frames: int = 0) -> Start:
+        """Real frames to begin from: a shipped start, `seed:N` or an image; see `open_start`."""
+        config = self.config
+        return open_start(text, self.folder, self.camera, config.motion, context_frames)
 
     @property
     def cache_shape(self) -> CacheShape:
@@ -99,3 +105,19 @@ def find_world(name: str) -> Path:
     if (Path(name) / MANIFEST).is_file():
         return Path(name)
     raise ConfigError.unknown("world", name, [folder.name for folder in shipped()])
+
+
+def _check_conditions(config: WorldConfig) -> None:
+    """Raise ConfigError unless the model takes what a session tells it."""
+    got = config.model.camera_channels, config.model.spatial_channels
+    needed = CAMERA_CHANNELS, spatial_channels(config.codec.channels)
+    check(
+        got == needed,
+        f"Beside a codec of {config.codec.channels} channels a world's model takes {needed[0]} "
+        f"camera and {needed[1]} spatial channels, got {got[0]} and {got[1]}; mend world.toml.",
+    )
+    check(
+        config.codec.stride % MASK_SIDE == 0,
+        f"The memory's mask needs a stride that is a multiple of {MASK_SIDE}, got "
+        f"{config.codec.stride}; mend world.toml.",
+    )

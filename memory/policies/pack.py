@@ -3,9 +3,9 @@
 Source: PackForcing, three-partition cache.
 
 There: 8 sink frames, packed middle blocks, 4 recent frames, the top-k of the middle chosen by
-query-key affinity at a block's first step, the sink rotated as blocks are evicted. Here the rotation is
-taken anew from raw keys, not by repeated deltas, so that rounding does not add up. Its packer is
-learned; the pooled one stands in its place until one is trained for the world.
+query-key affinity at a block's first step, the sink rotated as blocks are evicted. Here the
+rotation is taken anew from raw keys, not by repeated deltas, so that rounding does not add up. Its
+packer is learned; the pooled one stands in its place until one is trained for the world.
 """
 
 from worldrt.errors import ConfigError

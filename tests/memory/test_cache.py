@@ -305,6 +305,86 @@ def test_half_precision(policy: Policy) -> None:
     assert cache.nbytes < 0.6 * KVCache(policy, ODD).nbytes
 
 
+# A clean pass that runs with the next block's first step.
+
+
+def play_fused(cache: KVCache, sizes: Sequence[int], shape: CacheShape = ODD) -> Tensor:
+    """As `play`, each block's clean pass in one forward with the next block's step."""
+    out: list[Tensor] = []
+    nothing = torch.zeros(shape.batch, 0, shape.heads, shape.head_dim)
+    late = [(nothing, nothing, nothing)] * shape.layers
+    blocks = [*sizes, 1]  # one more, whose step carries the last clean pass
+    for frames, (step, clean) in zip(blocks, passes(blocks, shape), strict=True):
+        cache.open_block(frames)
+        cache.begin_pass(first=True)
+        noisy: list[Tensor] = []
+        for layer, pair in enumerate(zip(late, step, strict=True)):
+            query, key, value = (torch.cat(parts, dim=1) for parts in zip(*pair, strict=True))
+            both = cache.attend(layer, query, key, value)
+            out.append(both[:, : -frames * shape.tokens])
+            noisy.append(both[:, -frames * shape.tokens :])
+        out += noisy
+        late = clean
+        cache.commit(late=True)
+    return torch.cat(out[: -shape.layers], dim=1)
+
+
+@pytest.mark.parametrize(
+    "spec, sizes",
+    [
+        ("window:sink=3,recent=3", STEADY),
+        ("window:sink=0,recent=4", STEADY),
+        ("window:sink=3,recent=5", MIXED),
+        ("window:sink=7,recent=3", MIXED),
+        ("full", MIXED[:20]),
+    ],
+)
+def test_a_late_clean_pass_is_exact(spec: str, sizes: list[int]) -> None:
+    """It reads what it would have read before the next block was opened, and so does that block."""
+    cache, oracle = KVCache(find(spec, 3), ODD), ListCache(find(spec, 3), ODD)
+    assert cache.fuses
+    close(play_fused(cache, sizes), play(oracle, sizes))
+
+
+@pytest.mark.parametrize(
+    "policy, fuses",
+    [
+        (find("full", 3), True),
+        (find("window:recent=3", 3), True),
+        (find("window:recent=2", 3), False),  # the next block would push it out
+        (find("pack", 3), False),
+        (MOVED, False),
+    ],
+)
+def test_where_a_clean_pass_may_be_late(policy: Policy, fuses: bool) -> None:
+    cache = KVCache(policy, ODD)
+    assert cache.fuses == fuses
+    cache.open_block(3)
+    cache.begin_pass(first=True)
+    if fuses:
+        cache.commit(late=True)
+        assert cache.frames == 3
+    else:
+        with pytest.raises(CacheError, match="clean pass"):
+            cache.commit(late=True)
+
+
+@pytest.mark.parametrize("flags", [{}, {"clean": True}, {"first": True, "clean": True}])
+def test_a_late_clean_pass_can_not_be_skipped(flags: dict[str, bool]) -> None:
+    cache = opened("full")
+    cache.begin_pass(first=True)
+    cache.commit(late=True)
+    cache.open_block(3)
+    with pytest.raises(CacheError, match="goes with the next block's first step"):
+        cache.begin_pass(**flags)
+    cache.begin_pass(first=True)
+    with pytest.raises(ShapeError, match=r"expected \[B, 45, H, D\]"):
+        cache.attend(0, tokens(3), tokens(3), tokens(3))
+    assert cache.attend(0, tokens(5), tokens(5), tokens(5)).shape == tokens(5).shape
+    cache.begin_pass()
+    assert cache.attend(0, tokens(3), tokens(3), tokens(3)).shape == tokens(3).shape
+
+
 # What a block does not cost.
 
 
@@ -473,6 +553,16 @@ def test_commit_before_the_clean_pass() -> None:
     cache.begin_pass()  # another step after it
     with pytest.raises(CacheError, match="clean pass"):
         cache.commit()
+
+
+def test_attention_without_a_block() -> None:
+    """A pass after the commit would overwrite what was committed."""
+    cache = opened()
+    cache.begin_pass(first=True, clean=True)
+    cache.commit()
+    for each in (cache, KVCache(find("window", 3), ODD)):
+        with pytest.raises(CacheError, match="call open_block first"):
+            each.attend(0, tokens(2), tokens(2), tokens(2))
 
 
 def test_commit_without_a_block() -> None:

@@ -170,10 +170,21 @@ def test_bad_manifests(copy: Path, text: str | None, error: type[WorldrtError]) 
         Episodes(copy)
 
 
-def test_a_later_schema_is_refused(copy: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"schema": 2}, "schema 2"),
+        ({"seeds": []}, "0 episodes of 3 frames"),
+        ({"frames": 0}, "17 episodes of 0 frames"),
+        ({"seeds": [5]}, r"1 episodes of 3 frames can't have the shards \[0, 1\]"),
+        ({"colour": "blue"}, "unknown field `colour`"),
+    ],
+    ids=["schema", "seeds", "frames", "shards", "field"],
+)
+def test_impossible_manifests(copy: Path, change: dict[str, object], sentence: str) -> None:
     manifest = json.loads((copy / MANIFEST).read_text())
-    (copy / MANIFEST).write_text(json.dumps(manifest | {"schema": 2}))
-    with pytest.raises(CorruptFile, match="schema 2"):
+    (copy / MANIFEST).write_text(json.dumps(manifest | change))
+    with pytest.raises(CorruptFile, match=sentence):
         Episodes(copy)
 
 

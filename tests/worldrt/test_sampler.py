@@ -57,9 +57,10 @@ class Stream:
         self._model, self._frames = model, block_frames
         self._text: list[TextKeys] = model.read_text(prompt)
 
-    def step(self, noisy: Tensor, timestep: float, first: bool) -> Tensor:
+    def step(self, noisy: Tensor, timestep: float, first: bool, late: int = 0) -> Tensor:
+        """One step; the first `late` frames are the clean ones of the block before."""
         self.cache.begin_pass(first=first)
-        return self._pass(noisy, timestep)
+        return self._pass(noisy, timestep, late)
 
     def close(self, clean: Tensor, given: bool = False) -> Tensor:
         """The clean pass; the only one of a block whose frames are given."""
@@ -82,8 +83,9 @@ class Stream:
         sample(denoise, FlowSchedule(5.0).steps(PUBLISHED), lambda: next(draws))
         return seen
 
-    def _pass(self, latents: Tensor, timestep: float) -> Tensor:
-        times = torch.full((1, self._frames), timestep)
+    def _pass(self, latents: Tensor, timestep: float, late: int = 0) -> Tensor:
+        times = torch.full(latents.shape[:2], timestep)
+        times[:, :late] = 0
         return self._model(latents, times, self.cache, None, self._text)
 
 
@@ -177,6 +179,41 @@ def test_golden_window_stream(golden: Golden, tiny: Transformer, prompt: Tensor)
         clean = seen[-1].clean
         close(clean, output[index])
         close(stream.close(clean)[0], tensors["bs3_w9_s3.clean_flow"][index])
+
+
+@pytest.mark.parametrize(
+    "file, run, block_frames, policy",
+    [
+        ("streaming", "bs3", 3, "full"),
+        ("streaming", "bs1", 1, "full"),
+        ("window", "bs3_w9_s3", 3, "window:sink=3,recent=3"),
+        ("window", "bs1_w4_s1", 1, "window:sink=1,recent=2"),
+    ],
+)
+def test_golden_late_clean_passes(
+    golden: Golden,
+    tiny: Transformer,
+    prompt: Tensor,
+    file: str,
+    run: str,
+    block_frames: int,
+    policy: str,
+) -> None:
+    """A block's clean pass in one forward with the next block's first step changes neither."""
+    tensors = golden(file)
+    first_flow = tensors[f"{run}.first_flow"] if file == "window" else tensors[f"{run}.flow"][:, 0]
+    stream = Stream(tiny, prompt, policy, block_frames)
+    noise = tensors[f"{run}.noise"].split(block_frames, dim=1)
+    output = tensors[f"{run}.output"].split(block_frames, dim=1)
+    late = noise[0][:, :0]
+    for index, noisy in enumerate(noise):
+        stream.cache.open_block(block_frames)
+        flow = stream.step(torch.cat([late, noisy], dim=1), 1000.0, True, late.shape[1])[0]
+        close(flow[-block_frames:], first_flow[index])
+        if index:
+            close(flow[:block_frames], tensors[f"{run}.clean_flow"][index - 1])
+        late = output[index]
+        stream.cache.commit(late=True)
 
 
 # The schedule.

@@ -1,8 +1,8 @@
 """Generated frames against the truth: what was seen in real frames, and what is new.
 
-A pixel is seen if its surface was visible in a real frame that the session began from; only there is
-there one right answer. Beside every figure stand two baselines that use no network: the last real
-frame repeated, and the point cloud of the real frames with its holes filled.
+A pixel is seen if its surface was visible in a real frame that the session began from; only there
+is there one right answer. Beside every figure stand two baselines that use no network: the last
+real frame repeated, and the point cloud of the real frames with its holes filled.
 """
 
 from collections import Counter
@@ -21,8 +21,8 @@ LEAST = 0.01
 """Share of a frame's pixels below which a part of it is not scored."""
 
 Figures = dict[str, float]
-"""`seen`: share of pixels seen in real frames; then `psnr_PART_OF` and `sharp_PART_OF` with PART `seen`
-or `novel` and OF `world`, `splat` or `repeat`; a part that a frame lacks is left out."""
+"""`seen`: share of pixels seen in real frames; then `psnr_PART_OF` and `sharp_PART_OF` with PART
+`seen` or `novel` and OF `world`, `splat` or `repeat`; a part that a frame lacks is left out."""
 
 
 class Comparison:
@@ -59,9 +59,7 @@ class Comparison:
         start = self._start
         seen = seen_masks(depth, poses, self._camera, start.depth, start.poses)
         found = []
-        for image, real, plain, mask in zip(
-            frames, truth, self.fill(poses), seen, strict=True
-        ):
+        for image, real, plain, mask in zip(frames, truth, self.fill(poses), seen, strict=True):
             candidates = {"world": image, "splat": plain, "repeat": start.rgb[-1]}
             figures = score(candidates, real, mask)
             self._sums.update(figures)

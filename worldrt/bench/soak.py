@@ -1,7 +1,7 @@
 """`worldrt bench soak`: whether a long walk costs what a short one does.
 
-A random walk of thousands of blocks through a world; bytes of cache, memory and process and the time of a
-block are noted as it goes. After warm-up nothing may grow.
+A random walk of thousands of blocks through a world; bytes of cache, memory and process and the
+time of a block are noted as it goes. After warm-up nothing may grow.
 """
 
 import resource
@@ -19,7 +19,6 @@ from worldrt.config import check
 from worldrt.errors import OutputError
 from worldrt.geometry.keys import random_walk
 from worldrt.session import Session
-from worldrt.starts import open_start
 from worldrt.world import World
 
 WARM_UP = 50
@@ -74,7 +73,7 @@ def bench_soak(
     except OSError as error:
         raise OutputError(f"{out} can't be made ({error.strerror}).") from error
     config = world.config
-    start = open_start(start_name, world.folder, world.camera, config.motion, 0)
+    start = world.start(start_name)
     session = Session(world, start, policy=policy)
     keys = random_walk(0, blocks * config.block_frames)
     noted = set(np.linspace(WARM_UP, blocks, NOTES, dtype=int).tolist())

@@ -1,7 +1,8 @@
-"""`worldrt bench world`: how true a world stays to what it has seen, on mazes it was not trained on.
+"""`worldrt bench world`: how true a world stays to what it has seen, on mazes it was not trained
+on.
 
-For every seed a walk explores and comes back, once from a single real frame and once after a look around;
-and a turn on the spot is made twice. Nothing but the camera's path is given.
+For every seed a walk explores and comes back, once from a single real frame and once after a look
+around; and a turn on the spot is made twice. Nothing but the camera's path is given.
 """
 
 from dataclasses import dataclass
@@ -20,12 +21,11 @@ from worldrt.checkpoints.files import write_bytes
 from worldrt.config import check
 from worldrt.errors import OutputError
 from worldrt.geometry.trajectory import read_path
-from worldrt.session import Session
 from worldrt.render import follow
+from worldrt.session import Session
 from worldrt.simulators.doom.engine import Doom
 from worldrt.simulators.doom.maze import generate
 from worldrt.simulators.walks import explore_and_revisit
-from worldrt.starts import open_start
 from worldrt.world import World
 
 FRAMES = 96
@@ -112,7 +112,7 @@ def bench_world(name: str, out: Path, seeds: int, policy: str | None) -> tuple[W
 def walk(world: World, seed: int, context: int, policy: str | None) -> Walk:
     """Explore a maze and come back, beside the truth."""
     config = world.config
-    start = open_start(f"seed:{seed}", world.folder, world.camera, config.motion, context)
+    start = world.start(f"seed:{seed}", context)
     maze = generate(seed)
     path = explore_and_revisit(maze, start.poses[-1], FRAMES + 1, config.motion, seed)[1:]
     comparison = Comparison(world, start)
@@ -129,7 +129,7 @@ def walk(world: World, seed: int, context: int, policy: str | None) -> Walk:
 def turn_twice(world: World, seed: int, policy: str | None) -> float:
     """Turn on the spot twice from one real frame; dB of the second turn against the first."""
     config = world.config
-    start = open_start(f"seed:{seed}", world.folder, world.camera, config.motion, 0)
+    start = world.start(f"seed:{seed}")
     turn = round(360 / config.motion.turn_step)
     poses = read_path("spin", 2 * turn, config.motion).poses(
         start.poses[-1], config.motion, 2 * turn
@@ -151,7 +151,9 @@ def table(report: WorldReport) -> Table:
                 found.add_row(
                     context,
                     part,
-                    {"splat": "real frames' splat, filled", "repeat": "last real frame"}.get(of, of),
+                    {"splat": "real frames' splat, filled", "repeat": "last real frame"}.get(
+                        of, of
+                    ),
                     f"{means.get(f'psnr_{part}_{of}', np.nan):.2f}",
                     f"{means.get(f'sharp_{part}_{of}', np.nan):.2f}",
                     f"{last:.2f}",

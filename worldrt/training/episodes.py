@@ -59,10 +59,16 @@ class Manifest(Config, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check(self.schema == 1, f"A recording of schema {self.schema} is not one of schema 1.")
+        check(
+            self.frames > 0 and len(self.seeds) > 0 and self.shards.keys() <= set(self.numbers),
+            f"A recording of {len(self.seeds)} episodes of {self.frames} frames can't have the "
+            f"shards {sorted(self.shards)}.",
+        )
 
     @property
-    def shard_count(self) -> int:
-        return -(-len(self.seeds) // SHARD_EPISODES)
+    def numbers(self) -> range:
+        """The numbers of all shards, finished or not."""
+        return range(-(-len(self.seeds) // SHARD_EPISODES))
 
     def shard_seeds(self, shard: int) -> tuple[int, ...]:
         """The seeds of the episodes in shard number `shard`."""
@@ -83,9 +89,9 @@ class Episodes:
             CorruptFile: the manifest or a shard's size is wrong.
         """
         manifest = read_manifest(path)
-        if len(manifest.shards) < manifest.shard_count:
+        if len(manifest.shards) < len(manifest.numbers):
             raise InputError(
-                f"{path} holds {len(manifest.shards)} of {manifest.shard_count} shards; "
+                f"{path} holds {len(manifest.shards)} of {len(manifest.numbers)} shards; "
                 "record it again with the same options to finish it."
             )
         for shard in manifest.shards.values():
@@ -147,7 +153,7 @@ def read_manifest(path: Path) -> Manifest:
     """
     file = path / MANIFEST
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Manifest, strict=False)
+        return msgspec.json.decode(file.read_bytes(), type=Manifest)
     except OSError as error:
         raise InputError(f"{path} is no recording: {file} {error.strerror}.") from error
     except (msgspec.DecodeError, ConfigError) as error:
@@ -186,8 +192,8 @@ def record(
     except OSError as error:
         raise OutputError(f"{out} can't be made ({error.strerror}).") from error
     shards = _whole_shards(out, wanted)
-    missing = [number for number in range(wanted.shard_count) if number not in shards]
-    log.info("recording %d of %d shards into %s", len(missing), wanted.shard_count, out)
+    missing = [number for number in wanted.numbers if number not in shards]
+    log.info("recording %d of %d shards into %s", len(missing), len(wanted.numbers), out)
     bar = Progress(
         TextColumn("recording shards"),
         BarColumn(),
@@ -197,7 +203,7 @@ def record(
         disable=not sys.stderr.isatty(),
     )
     with bar:
-        task = bar.add_task("", total=wanted.shard_count, completed=len(shards))
+        task = bar.add_task("", total=len(wanted.numbers), completed=len(shards))
         for number, shard in _record_shards(out, wanted, missing, workers):
             shards[number] = shard
             _write_manifest(out, wanted, shards)

@@ -1,4 +1,4 @@
-"""`worldrt train`: recipes from their files, recordings made where they are missing, and the smoke run."""
+"""`worldrt train`: recipes from files, recordings where they are missing, the smoke run."""
 
 import logging
 import os
@@ -84,7 +84,9 @@ def smoke(run: Path) -> None:
     state = run / "world" / "state.pt"
     console.print("smoke: training a world, until its first checkpoint")
     _until_killed(run, state, began)
-    console.print(f"smoke: killed with a checkpoint of {state.stat().st_size / 1e6:.1f} MB, resuming")
+    console.print(
+        f"smoke: killed with a checkpoint of {state.stat().st_size / 1e6:.1f} MB, resuming"
+    )
     done = subprocess.run(_command(run), check=False)
     if done.returncode or not (run / "world" / "model.safetensors").exists():
         raise WorldrtError(f"The resumed training ended with code {done.returncode}; see above.")
@@ -130,7 +132,7 @@ def _smoke_recipe(run: Path) -> WorldRecipe:
 
 
 def _until_killed(run: Path, state: Path, began: float) -> None:
-    """Start a training in a process of its own and kill it, hard, when it has written a checkpoint."""
+    """Start a training in a process of its own; kill it, hard, when it has a checkpoint."""
     before = state.stat().st_mtime_ns if state.exists() else 0
     child = subprocess.Popen(_command(run), start_new_session=True)
     try:
@@ -138,7 +140,9 @@ def _until_killed(run: Path, state: Path, began: float) -> None:
             if child.poll() is not None:
                 raise WorldrtError(f"The training ended by itself, code {child.returncode}.")
             if time.monotonic() - began > SMOKE_SECONDS:
-                raise WorldrtError(f"No checkpoint after {SMOKE_SECONDS:.0f} s; is the machine busy?")
+                raise WorldrtError(
+                    f"No checkpoint after {SMOKE_SECONDS:.0f} s; is the machine busy?"
+                )
             time.sleep(0.1)
     finally:
         os.killpg(child.pid, signal.SIGKILL)

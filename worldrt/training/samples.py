@@ -1,9 +1,9 @@
 """Training samples of a world: three blocks in a row, each with the memory that it would have had.
 
-The blocks come from a recorded walk; the memory is built by the runtime's own point cloud from a few
-frames of the same walk, damaged the way a generator damages what it remembers. How much is remembered is
-drawn so that little-covered targets are common: on a plain walk nine tenths of every view is known
-already, and nothing new would be learned.
+The blocks come from a recorded walk; the memory is built by the runtime's own point cloud from a
+few frames of the same walk, damaged the way a generator damages what it remembers. How much is
+remembered is drawn so that little-covered targets are common: on a plain walk nine tenths of every
+view is known already, and nothing new would be learned.
 """
 
 from collections.abc import Iterator
@@ -62,9 +62,7 @@ class Samples(IterableDataset[Sample]):
         seed: of the draws.
     """
 
-    def __init__(
-        self, recording: Recording, world: WorldConfig, codec: Codec, seed: int
-    ) -> None:
+    def __init__(self, recording: Recording, world: WorldConfig, codec: Codec, seed: int) -> None:
         super().__init__()
         self._recording, self._seed = recording, seed
         self._world, self._codec = world, codec
@@ -107,7 +105,9 @@ class SampleBuilder:
         frames = np.concatenate([np.arange(start, start + size) for start in starts])
         mask = torch.cat(masks)
         spatial = spatial_maps(self._codec, torch.cat(splats), mask)
-        camera = [camera_maps(self._latent_camera, poses[s : s + size], poses[s - 1]) for s in starts]
+        camera = [
+            camera_maps(self._latent_camera, poses[s : s + size], poses[s - 1]) for s in starts
+        ]
         image = pack(rgb[frames], depth[frames], self._world.codec.near)
         return Sample(
             clean=self._codec.encode(image),

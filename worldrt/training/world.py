@@ -1,12 +1,13 @@
 """Training of a world's generator: flow matching over blocks, each at its own noise level.
 
-The loss is the squared error of the predicted clean latents, weighted back to image units. Context blocks
-are clean or nearly so half of the time, as they are when the world runs; the rest of the time every block
-is a target (diffusion forcing). The learning rate follows the time spent, not the steps, because the
-speed of a shared machine is unknown; a killed run goes on from its last state with the time it had left.
+The loss is the squared error of the predicted clean latents, weighted back to image units. Context
+blocks are clean or nearly so half of the time, as they are when the world runs; the rest of the
+time every block is a target (diffusion forcing). The learning rate follows the time spent, not the
+steps, because the speed of a shared machine is unknown; a killed run goes on from its last state
+with the time it had left.
 
-Source: Flow Matching (arXiv 2210.02747); Diffusion Forcing (arXiv 2407.01392); clean prediction with a
-residual to the condition as measured in default_world.md section 5.
+Source: Flow Matching (arXiv 2210.02747); Diffusion Forcing (arXiv 2407.01392); clean prediction
+with a residual to the condition as measured in default_world.md section 5.
 """
 
 import io
@@ -88,8 +89,8 @@ class Progress:
 def train(recipe: WorldRecipe, run: Path) -> Transformer:
     """Train the recipe's generator, going on where a run in the same folder stopped.
 
-    The folder receives `state.pt` (to resume), `model.safetensors` (averaged weights), `world.toml`,
-    `curves.jsonl`, `curves.png` and `strip.png`.
+    The folder receives `state.pt` (to resume), `model.safetensors` (averaged weights),
+    `world.toml`, `curves.jsonl`, `curves.png` and `strip.png`.
 
     Args:
         recipe: what to train on what.
@@ -211,9 +212,7 @@ class Trainer:
         self._optimiser.step()
         decay = min(self._recipe.ema, self.progress.step / (self.progress.step + 10))
         with torch.no_grad():
-            for mean, now in zip(
-                self.averaged.parameters(), self._model.parameters(), strict=True
-            ):
+            for mean, now in zip(self.averaged.parameters(), self._model.parameters(), strict=True):
                 mean.lerp_(now, 1 - decay)
         return {"loss": loss.item(), "gradient": norm.item(), "rate": rate}
 
@@ -221,7 +220,8 @@ class Trainer:
     def look(self, probe: list[Sample], codec: Codec, run: Path) -> dict[str, float]:
         """Held-out error of the last block from pure noise in one step, beside the plain filling.
 
-        Errors are in units of the image's variance, split into cells mostly remembered and mostly not.
+        Errors are in units of the image's variance, split into cells mostly remembered and mostly
+        not.
         """
         totals = {"held-out seen/network": [], "held-out seen/filling": []}
         totals |= {"held-out new/network": [], "held-out new/filling": []}
@@ -285,8 +285,12 @@ class Trainer:
             return torch.rand(size, generator=generator, device=self._device)
 
         normal = torch.randn(size, generator=generator, device=self._device)
-        full = torch.where(uniform() < 0.3, 0.98 + 0.02 * uniform(), torch.sigmoid(0.3 + 1.2 * normal))
-        nearly_clean = torch.where(uniform() < 0.6, torch.zeros(size, device=self._device), 0.25 * uniform())
+        full = torch.where(
+            uniform() < 0.3, 0.98 + 0.02 * uniform(), torch.sigmoid(0.3 + 1.2 * normal)
+        )
+        nearly_clean = torch.where(
+            uniform() < 0.6, torch.zeros(size, device=self._device), 0.25 * uniform()
+        )
         as_context = uniform() < 0.6
         as_context[:, -1] = False
         sigma = torch.where(as_context, nearly_clean, full)
