@@ -1,4 +1,4 @@
-"""What all tests share: one thread, unhurried hypothesis, the golden numbers and their model."""
+"""What all tests share: one thread, unhurried hypothesis, golden numbers, and a world to walk."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +9,12 @@ from hypothesis import settings
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.tiny import room_start, write_world
 from worldrt.checkpoints import files, keymap
 from worldrt.config import ModelConfig
 from worldrt.model import Transformer
+from worldrt.starts import Start
+from worldrt.world import World
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -54,3 +57,21 @@ def tiny(golden: Callable[[str], dict[str, Tensor]], tiny_config: ModelConfig) -
 def prompt(golden: Callable[[str], dict[str, Tensor]]) -> Tensor:
     """[1, 16, 32] rows of the prompt behind the golden numbers."""
     return golden("weights")["prompt"]
+
+
+@pytest.fixture(scope="session")
+def world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny world on disk, with random weights; no test may change it."""
+    return write_world(tmp_path_factory.mktemp("world") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def world(world_folder: Path) -> World:
+    """The tiny world; sessions leave it as it is."""
+    return World.load(str(world_folder))
+
+
+@pytest.fixture(scope="session")
+def start() -> Start:
+    """Two and a half blocks of real frames of a room."""
+    return room_start(10)

@@ -1,10 +1,13 @@
 """A world small enough for tests: 64x48 pixels, two layers, seeded random weights, and a room."""
 
+import hashlib
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import save
 from torch.nn.functional import interpolate
 
 from worldrt.checkpoints.files import write_tensors
@@ -23,6 +26,9 @@ from worldrt.config import (
 from worldrt.geometry.camera import Camera
 from worldrt.model import Transformer
 from worldrt.starts import Start, write_start
+from worldrt.training.episodes import MANIFEST as MANIFEST_FILE
+from worldrt.training.episodes import Manifest, Shard
+from worldrt.training.recording import Recording
 from worldrt.world import MANIFEST
 
 BLOCK = 4
@@ -128,3 +134,33 @@ def look(
     waves = np.sin(2.5 * place + 2 * np.roll(place, 1, axis=-1))
     rgb = np.rint((150 + 80 * waves) * [1.0, 0.7, 0.5]).astype(np.uint8)
     return rgb, depth.astype(np.float32)
+
+
+def write_recording(recording: Recording) -> None:
+    """Write a recording of turns in the room, one shard, as the simulator's would be."""
+    folder = Path(recording.folder)
+    folder.mkdir(parents=True)
+    turns = [
+        room_start(recording.frames, recording.camera, 6.0 + number)
+        for number in range(recording.episodes)
+    ]
+    content = save(
+        {
+            "rgb": np.stack([turn.rgb for turn in turns]),
+            "depth": np.stack([turn.depth for turn in turns]).astype(np.float16),
+            "poses": np.stack([turn.poses for turn in turns]),
+        }
+    )
+    shard = Shard(
+        name="shard-00000.safetensors",
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    (folder / shard.name).write_bytes(content)
+    manifest = Manifest(
+        camera=recording.camera,
+        frames=recording.frames,
+        seeds=tuple(range(recording.seed, recording.seed + recording.episodes)),
+        shards={0: shard},
+    )
+    (folder / MANIFEST_FILE).write_bytes(msgspec.json.encode(manifest))

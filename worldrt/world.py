@@ -45,7 +45,8 @@ class World:
 
         Raises:
             ConfigError: no such world, or its numbers make no sense.
-            CheckpointError: its weights are missing, damaged or of another shape.
+            InputError: a file of its weights is missing.
+            CheckpointError: its weights are damaged or of another shape.
         """
         folder = find_world(name)
         config = load(folder / MANIFEST, WorldConfig)

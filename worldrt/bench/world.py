@@ -1,5 +1,4 @@
-"""`worldrt bench world`: how true a world stays to what it has seen, on mazes it was not trained
-on.
+"""`worldrt bench world`: how true a world stays to what it has seen, on mazes new to it.
 
 For every seed a walk explores and comes back, once from a single real frame and once after a look
 around; and a turn on the spot is made twice. Nothing but the camera's path is given.

@@ -19,7 +19,7 @@ from worldrt.errors import WorldrtError
 from worldrt.training import codec as codec_training
 from worldrt.training import world as world_training
 from worldrt.training.codec import CodecRecipe
-from worldrt.training.episodes import Recording
+from worldrt.training.recording import Recording
 from worldrt.training.world import WorldRecipe
 
 log = logging.getLogger(__name__)

@@ -46,7 +46,7 @@ FLOOR = 0.3
 """Noise level below which the loss is not weighted up any further."""
 
 
-class WorldRecipe(Config, kw_only=True):
+class WorldRecipe(Config, frozen=True, kw_only=True):
     """All that decides a world's training."""
 
     world: WorldConfig

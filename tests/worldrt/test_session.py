@@ -1,0 +1,317 @@
+"""A walk: the same from the same seed, whole however it is cut, bounded however long it is."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.tiny import BLOCK, CAMERA, room_start, standing, write_world
+from worldrt import session as module
+from worldrt.codec import unpack
+from worldrt.config import CameraConfig
+from worldrt.errors import ConfigError, InputError, SessionClosed, ShapeError
+from worldrt.geometry.keys import Keys, parse_keys, random_walk
+from worldrt.geometry.trajectory import integrate
+from worldrt.memory.cache import KVCache
+from worldrt.memory.cloud import PointCloud, filled
+from worldrt.memory.slots import Region
+from worldrt.session import Chunk, Session, batched_keys
+from worldrt.starts import Start
+from worldrt.world import World
+
+PATH = parse_keys("W*5 WL*4 J*6")
+"""Fifteen frames: four blocks, the last with one frame to spare."""
+
+
+def latents(chunks: list[Chunk]) -> torch.Tensor:
+    return torch.cat([chunk.latents for chunk in chunks])
+
+
+@pytest.fixture(scope="module")
+def walked(world: World, start: Start) -> list[Chunk]:
+    """The path from seed 3."""
+    return list(Session(world, start, seed=3).stream(PATH))
+
+
+# The same again.
+
+
+def test_same_seed_is_the_same_walk_bit_for_bit(
+    world: World, start: Start, walked: list[Chunk]
+) -> None:
+    again = list(Session(world, start, seed=3).stream(PATH))
+    assert torch.equal(latents(again), latents(walked))
+    for one, other in zip(again, walked, strict=True):
+        np.testing.assert_array_equal(one.frames, other.frames)
+        np.testing.assert_array_equal(one.depth, other.depth)
+        np.testing.assert_array_equal(one.remembered, other.remembered)
+
+
+def test_another_seed_is_another_walk(world: World, start: Start, walked: list[Chunk]) -> None:
+    other = list(Session(world, start, seed=4).stream(PATH))
+    assert (latents(other) - latents(walked)).abs().mean() > 1e-3
+    np.testing.assert_array_equal(other[0].poses, walked[0].poses)
+
+
+def test_two_sessions_at_once_do_not_disturb_each_other(
+    world: World, start: Start, walked: list[Chunk]
+) -> None:
+    one, other = Session(world, start, seed=3), Session(world, start, seed=8)
+    found = []
+    for keys in batched_keys(PATH, BLOCK):
+        found.append(one.step(keys))
+        other.step(keys)
+    assert torch.equal(latents(found), latents(walked))
+
+
+@pytest.mark.parametrize("seed", [0, 2**63 - 1])
+def test_seeds_from_0_to_63_bits_are_taken(world: World, start: Start, seed: int) -> None:
+    assert Session(world, start, seed=seed).step(PATH[:BLOCK]).latents.isfinite().all()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_other_seeds_are_refused(world: World, start: Start, seed: int) -> None:
+    with pytest.raises(ConfigError, match=f"0 to .*, got {seed}"):
+        Session(world, start, seed=seed)
+
+
+# However it is cut.
+
+
+def test_step_is_follow_of_the_integrated_keys(
+    world: World, start: Start, walked: list[Chunk]
+) -> None:
+    session = Session(world, start, seed=3)
+    poses = integrate((*PATH, Keys.NONE), start.poses[-1], world.config.motion)
+    for index, chunk in enumerate(walked):
+        block = poses[BLOCK * index : BLOCK * (index + 1)]
+        np.testing.assert_array_equal(chunk.poses, block)
+        assert torch.equal(session.follow(block).latents, chunk.latents)
+        np.testing.assert_array_equal(session.pose, block[-1])
+
+
+def test_stream_is_its_blocks_one_after_the_other(
+    world: World, start: Start, walked: list[Chunk]
+) -> None:
+    session = Session(world, start, seed=3)
+    steps = [session.step(keys) for keys in batched_keys(PATH, BLOCK)]
+    assert torch.equal(latents(steps), latents(walked))
+    assert [chunk.first for chunk in walked] == [0, 4, 8, 12]
+    assert session.frames == 16
+
+
+@pytest.mark.parametrize("length", [1, 3, 4, 5, 8])
+def test_batches_hold_every_key_once_and_then_none(length: int) -> None:
+    keys = random_walk(2, length)
+    batches = list(batched_keys(keys, BLOCK))
+    joined = [key for batch in batches for key in batch]
+    assert {len(batch) for batch in batches} == {BLOCK}
+    assert joined[:length] == list(keys)
+    assert len(joined) - length < BLOCK and not any(joined[length:])
+
+
+def test_path_of_no_frames_is_refused(world: World, start: Start) -> None:
+    with pytest.raises(ConfigError, match="0 frames"):
+        next(Session(world, start).stream([]))
+
+
+def test_clean_pass_that_waits_for_the_next_block_changes_nothing(
+    world: World, start: Start, walked: list[Chunk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Session(world, start).cache.fuses
+    monkeypatch.setattr(KVCache, "fuses", property(lambda cache: False))
+    apart = list(Session(world, start, seed=3).stream(PATH))
+    torch.testing.assert_close(latents(apart), latents(walked), atol=1e-4, rtol=0)
+    assert "clean" in apart[0].stage_ms and "clean" not in walked[0].stage_ms
+
+
+# What is refused, and that nothing happens then.
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 4), (5, 4, 4), (0, 4, 4), (4, 4), (4, 3, 4)])
+def test_another_number_of_poses_is_refused(
+    world: World, start: Start, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ShapeError, match="one block") as found:
+        Session(world, start).follow(np.zeros(shape))
+    assert found.value.got == shape
+
+
+def test_too_few_keys_are_refused(world: World, start: Start) -> None:
+    with pytest.raises(ShapeError, match="one block"):
+        Session(world, start).step(PATH[:3])
+
+
+@pytest.mark.parametrize("damage", [np.nan, 2.0])
+def test_pose_that_is_not_rigid_leaves_the_walk_as_it_was(
+    world: World, start: Start, walked: list[Chunk], damage: float
+) -> None:
+    session = Session(world, start, seed=3)
+    found = [session.step(PATH[:BLOCK])]
+    bad = walked[1].poses.copy()
+    bad[2, 0, 0] = damage
+    with pytest.raises(InputError):
+        session.follow(bad)
+    found += [session.follow(chunk.poses) for chunk in walked[1:]]
+    assert torch.equal(latents(found), latents(walked))
+
+
+def test_closed_session_takes_no_step(world: World, start: Start) -> None:
+    with Session(world, start) as session:
+        session.step(PATH[:BLOCK])
+    with pytest.raises(SessionClosed, match="closed"):
+        session.step(PATH[:BLOCK])
+
+
+@pytest.mark.parametrize("width, height", [(32, 24), (48, 64), (128, 96)])
+def test_start_of_another_size_is_refused(world: World, width: int, height: int) -> None:
+    other = CameraConfig(width=width, height=height, fx=32, fy=38.4)
+    with pytest.raises(ShapeError, match=r"start has shape .* expected \[K, 48, 64, 3\]"):
+        Session(world, room_start(1, other))
+
+
+def test_unknown_policy_is_refused(world: World, start: Start) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'window'"):
+        Session(world, start, policy="windw")
+
+
+# How it begins.
+
+
+@pytest.mark.parametrize(
+    "frames, early, shown",
+    [
+        (1, [], [0, 0, 0, 0]),
+        (3, [], [0, 1, 2, 2]),
+        (4, [], [0, 1, 2, 3]),
+        (10, [0, 1], [2, 3, 4, 5, 6, 7, 8, 9]),
+    ],
+)
+def test_start_becomes_context_and_memory(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    frames: int,
+    early: list[int],
+    shown: list[int],
+) -> None:
+    """Less than a block is held for one; frames before the first whole block are remembered."""
+    told: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+
+    def spy(camera: object, poses: NDArray[np.float64], before: NDArray[np.float64]) -> object:
+        told.append((poses, before))
+        return camera_maps(camera, poses, before)  # type: ignore[arg-type]
+
+    camera_maps = module.camera_maps
+    monkeypatch.setattr(module, "camera_maps", spy)
+    start = room_start(frames)
+    session = Session(world, start)
+    assert session.cache.frames == len(shown)
+    assert session.frames == 0
+    np.testing.assert_array_equal(session.pose, start.poses[-1])
+
+    np.testing.assert_array_equal(np.concatenate([poses for poses, _ in told]), start.poses[shown])
+    np.testing.assert_array_equal(told[0][1], start.poses[early[-1] if early else 0])
+    for (poses, _), (_, before) in pairwise(told):
+        np.testing.assert_array_equal(before, poses[-1])
+
+    cloud = PointCloud(world.config.memory.capacity, world.camera)
+    order = early + shown
+    cloud.insert_block(start.rgb[order], start.depth[order], start.poses[order])
+    np.testing.assert_array_equal(session.cloud.points, cloud.points)
+    np.testing.assert_array_equal(session.cloud.colours, cloud.colours)
+
+
+def test_real_frames_reach_the_generator_through_the_cache(world: World, start: Start) -> None:
+    """Other colours, hidden from the memory, give other latents."""
+    poses = np.stack([standing(0.3, -1.0, 90 + 180)] * BLOCK)  # away from all that was seen
+    flat = replace(start, rgb=255 - start.rgb)
+    one, other = (Session(world, each, seed=1).follow(poses) for each in (start, flat))
+    assert not one.remembered.any() and not other.remembered.any()
+    assert (one.latents - other.latents).abs().max() > 1e-4
+
+
+# What a chunk says.
+
+
+def test_chunk_is_of_the_camera_size_and_kinds(walked: list[Chunk]) -> None:
+    size = (BLOCK, CAMERA.height, CAMERA.width)
+    for chunk in walked:
+        assert chunk.frames.shape == (*size, 3) and chunk.frames.dtype == np.uint8
+        assert chunk.depth.shape == size and chunk.depth.dtype == np.float32
+        assert np.isfinite(chunk.depth).all() and (chunk.depth > 0).all()
+        assert chunk.latents.shape == (BLOCK, 16, 6, 8)
+        assert chunk.remembered.shape == size and chunk.remembered.dtype == np.float32
+        assert 0 <= chunk.remembered.min() <= chunk.remembered.max() <= 1
+
+
+def test_remembered_is_what_the_cloud_showed_before_the_block(world: World, start: Start) -> None:
+    session = Session(world, start)
+    poses = np.stack([standing(0.3, -1.0, 60 + 20 * i) for i in range(BLOCK)])
+    known = session.cloud.view(poses).mask
+    assert 0.2 < known.mean() < 0.9
+    np.testing.assert_array_equal(session.follow(poses).remembered, known)
+    # What was made is remembered when one comes back.
+    assert session.follow(poses).remembered.mean() > known.mean() + 0.1
+
+
+@pytest.mark.parametrize("policy", ["window", "pack"])
+def test_stages_are_named_and_add_up(world: World, start: Start, policy: str) -> None:
+    session = Session(world, start, policy=policy)
+    chunk = session.step(PATH[:BLOCK])
+    names = {"splat", "steps", "clean", "decode", "insert"}
+    assert set(chunk.stage_ms) == names - ({"clean"} if session.cache.fuses else set())
+    assert all(spent > 0 for spent in chunk.stage_ms.values())
+    assert chunk.block_ms == sum(chunk.stage_ms.values())
+
+
+def test_partitions_name_every_region(walked: list[Chunk]) -> None:
+    for chunk in walked:
+        assert set(chunk.partitions) == set(Region)
+    first = walked[0].partitions
+    assert first[Region.SINK].frames == 4 and first[Region.RECENT].frames == 8
+    assert first[Region.SINK].tokens == 4 * 12
+
+
+# However long it is.
+
+
+@pytest.mark.parametrize("policy", ["full", "window", "window:sink=0,recent=4", "pack"])
+def test_policies_walk_on_in_bounded_memory(world: World, start: Start, policy: str) -> None:
+    session = Session(world, start, policy=policy)
+    cloud_bytes, cache_bytes = session.cloud.bytes, session.cache.nbytes
+    for chunk in session.stream(random_walk(5, 30 * BLOCK)):
+        assert chunk.latents.isfinite().all()
+        assert session.cloud.bytes == cloud_bytes
+        assert policy == "full" or session.cache.nbytes == cache_bytes
+    assert session.cache.frames == 8 + 30 * BLOCK
+    assert session.frames == 30 * BLOCK
+    kept = chunk.partitions[Region.SINK].frames + chunk.partitions[Region.RECENT].frames
+    wanted = {"full": 128, "window": 16, "window:sink=0,recent=4": 8, "pack": 12}
+    assert kept == wanted[policy]
+
+
+def test_remembered_view_is_given_back_where_the_model_adds_nothing(
+    tmp_path: Path, start: Start
+) -> None:
+    """A zero residual and all detail: the frame is the splat itself."""
+    world = World.load(str(write_world(tmp_path / "still", detail=1.0, trained=False)))
+    session = Session(world, start)
+    poses = start.poses[2:6]
+    view = session.cloud.view(poses)
+    wanted, _ = unpack(torch.from_numpy(filled(view, world.config.codec.near)), 1.0)
+    chunk = session.follow(poses)
+    whole = view.mask == 1
+    assert whole.mean() > 0.9
+    error = np.abs(chunk.frames.astype(int) - wanted)
+    assert error[whole].max() <= 1
+    assert np.abs(chunk.frames[whole].astype(int) - start.rgb[2:6][whole]).mean() < 2
+
+
+def test_refined_world_walks(tmp_path: Path, start: Start) -> None:
+    world = World.load(str(write_world(tmp_path / "refined", refiner_width=8)))
+    chunks = list(Session(world, start).stream(PATH))
+    assert latents(chunks).isfinite().all()

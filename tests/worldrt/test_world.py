@@ -1,0 +1,172 @@
+"""A world from its folder: what it knows of itself, and a sentence for each way to break it."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import worldrt
+from tests.tiny import tiny_config, write_world
+from worldrt.checkpoints.files import write_tensors
+from worldrt.config import dump
+from worldrt.errors import (
+    ConfigError,
+    CorruptFile,
+    InputError,
+    MissingTensor,
+    ShapeMismatch,
+    UnexpectedTensor,
+    WorldrtError,
+)
+from worldrt.world import World, find_world, shipped
+
+
+def test_loaded_world_says_its_numbers(world: World, world_folder: Path) -> None:
+    assert world.config == tiny_config()
+    assert world.folder == world_folder
+    assert (world.camera.cx, world.camera.cy) == (32, 24)
+    shape = world.cache_shape
+    assert (shape.layers, shape.heads, shape.head_dim) == (2, 2, 24)
+    assert (shape.rows, shape.columns, shape.block_frames) == (3, 4, 4)
+    tensors = load_file(world_folder / "model.safetensors")
+    assert world.parameters == sum(tensor.numel() for tensor in tensors.values())
+    for name, tensor in world.model.state_dict().items():
+        torch.testing.assert_close(tensor, tensors[name], rtol=0, atol=0)
+
+
+def test_loaded_weights_are_there_to_be_used_not_trained(world: World) -> None:
+    modules = (world.model, world.codec)
+    assert not any(module.training for module in modules)
+    assert not any(p.requires_grad for module in modules for p in module.parameters())
+
+
+def test_refiner_is_a_codec_with_more_tensors(tmp_path: Path, world: World) -> None:
+    refined = World.load(str(write_world(tmp_path / "refined", refiner_width=8)))
+    extra = refined.codec.state_dict().keys() - world.codec.state_dict().keys()
+    assert extra and all(name.startswith("refiner.") for name in extra)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, world_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of shipped worlds: `meadow` and `maze`."""
+    checkpoints = tmp_path / "checkpoints"
+    for name in ("meadow", "maze"):
+        shutil.copytree(world_folder, checkpoints / name)
+    (checkpoints / "no-world").mkdir()
+    monkeypatch.setattr(worldrt, "__file__", str(tmp_path / "__init__.py"))
+    return checkpoints
+
+
+def test_shipped_world_is_found_by_name_and_any_other_by_its_folder(
+    shelf: Path, world_folder: Path
+) -> None:
+    assert [path.name for path in shipped()] == ["maze", "meadow"]
+    assert find_world("meadow") == shelf / "meadow"
+    assert find_world(str(world_folder)) == world_folder
+    assert World.load("maze").config.name == "tiny"
+
+
+@pytest.mark.parametrize("name", ["mead", "no-world", "", "/", "maze/world.toml"])
+def test_unknown_world_is_told_those_that_are_there(shelf: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="Unknown world .* choose one of maze, meadow"):
+        World.load(name)
+
+
+def test_unknown_world_gets_a_hint(shelf: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'meadow'"):
+        World.load("meedow")
+
+
+def drop_tensor(path: Path) -> None:
+    tensors = load_file(path)
+    del tensors[sorted(tensors)[0]]
+    write_tensors(path, tensors)
+
+
+def add_tensor(path: Path) -> None:
+    write_tensors(path, load_file(path) | {"spare": torch.zeros(3)})
+
+
+def widen_tensor(path: Path) -> None:
+    tensors = load_file(path)
+    name = max(tensors, key=lambda name: tensors[name].ndim)
+    tensors[name] = torch.cat([tensors[name], tensors[name]])
+    write_tensors(path, tensors)
+
+
+def cut(share: float) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        content = path.read_bytes()
+        path.write_bytes(content[: int(share * len(content))])
+
+    return damage
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "codec.safetensors"])
+@pytest.mark.parametrize(
+    "damage, kind, words",
+    [
+        (Path.unlink, InputError, "is missing"),
+        (cut(0), CorruptFile, "copy or download it again"),
+        (cut(0.001), CorruptFile, "copy or download it again"),
+        (cut(0.5), CorruptFile, "copy or download it again"),
+        (cut(0.999), CorruptFile, "copy or download it again"),
+        (drop_tensor, MissingTensor, "lacks 1 of"),
+        (add_tensor, UnexpectedTensor, "holds 1 tensors beyond .*'spare'"),
+        (widen_tensor, ShapeMismatch, "has shape .* the model needs"),
+    ],
+)
+def test_damaged_weights_are_one_sentence(
+    tmp_path: Path,
+    world_folder: Path,
+    file: str,
+    damage: Callable[[Path], None],
+    kind: type[WorldrtError],
+    words: str,
+) -> None:
+    folder = shutil.copytree(world_folder, tmp_path / "broken")
+    damage(folder / file)
+    with pytest.raises(kind, match=words) as found:
+        World.load(str(folder))
+    assert str(folder / file) in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "pattern, text, kind, words",
+    [
+        ("name = ", "nmae = ", ConfigError, "nmae"),
+        ("name = .*\n", "", ConfigError, "name"),
+        ("fps = 10", "fps = -1", ConfigError, "positive"),
+        ("= ", "", CorruptFile, "can't be read"),
+        ("width = 64", "width = 60", ConfigError, "60x48 pixels can't be cut into tokens"),
+        ("camera_channels = 30", "camera_channels = 0", ConfigError, "30 camera .* got 0"),
+        ("spatial_channels = 32", "spatial_channels = 31", ConfigError, "got 30 and 31"),
+    ],
+)
+def test_broken_manifest_is_one_sentence(
+    tmp_path: Path,
+    world_folder: Path,
+    pattern: str,
+    text: str,
+    kind: type[WorldrtError],
+    words: str,
+) -> None:
+    folder = shutil.copytree(world_folder, tmp_path / "broken")
+    manifest = folder / "world.toml"
+    changed = re.sub(pattern, text, manifest.read_text(), count=1)
+    assert changed != manifest.read_text()
+    manifest.write_text(changed)
+    with pytest.raises(kind, match=words):
+        World.load(str(folder))
+
+
+def test_stride_that_the_mask_does_not_fit_is_refused(tmp_path: Path, world_folder: Path) -> None:
+    folder = shutil.copytree(world_folder, tmp_path / "broken")
+    text = dump(tiny_config()).replace("stride = 8", "stride = 2")
+    (folder / "world.toml").write_text(text)
+    with pytest.raises(ConfigError, match="multiple of 4, got 2"):
+        World.load(str(folder))
