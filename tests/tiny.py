@@ -39,7 +39,7 @@ ROOM = np.array([[-4.0, -1.5, -5.0], [4.0, 1.3, 5.0]])
 """Corners of the room that starts show, metres."""
 
 
-def tiny_config(refiner_width: int = 0, detail: float = 0.7) -> WorldConfig:
+def tiny_config(refiner_width: int = 0) -> WorldConfig:
     """The numbers of the world: 12 tokens a frame."""
     channels = 16
     return WorldConfig(
@@ -62,30 +62,27 @@ def tiny_config(refiner_width: int = 0, detail: float = 0.7) -> WorldConfig:
         ),
         codec=CodecConfig(channels=channels, refiner_width=refiner_width),
         sampler=SamplerConfig(sigmas=(1.0, 0.6), prediction="residual"),
-        memory=MemoryConfig(capacity=20_000, detail=detail),
+        memory=MemoryConfig(capacity=10_000),
     )
 
 
-def write_world(
-    folder: Path, *, refiner_width: int = 0, detail: float = 0.7, trained: bool = True
-) -> Path:
+def write_world(folder: Path, *, refiner_width: int = 0, trained: bool = True) -> Path:
     """Write a world with a start named `room`.
 
     Args:
         folder: made if need be.
         refiner_width: of the codec.
-        detail: of the memory.
         trained: False: the head is zero, the model's output too.
 
     Returns:
         The folder.
     """
     (folder / "starts").mkdir(parents=True)
-    config = tiny_config(refiner_width, detail)
+    config = tiny_config(refiner_width)
     with torch.random.fork_rng():
         torch.manual_seed(7)
         model = Transformer(config.model)
-        codec = build(config.codec, detail)
+        codec = build(config.codec)
         assert isinstance(codec, PatchCodec)
         coarse = torch.rand(20, 4, 6, 8) * 2 - 1
         codec.fit([interpolate(coarse, size=(48, 64), mode="bicubic").clamp(-1, 1)])

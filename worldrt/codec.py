@@ -86,20 +86,16 @@ def unpack(image: Tensor, near: float) -> tuple[NDArray[np.uint8], NDArray[np.fl
 
 
 class Codec(nn.Module, ABC):
-    """An autoencoder of RGB-D images, with the last touch that brings remembered detail back."""
+    """An autoencoder of RGB-D images that keeps what is remembered of them."""
 
-    _detail: Tensor
     component_scale: Tensor
     """[C] relative size in the image of one unit of each latent channel: a weight for losses."""
 
-    def __init__(self, config: CodecConfig, detail: float) -> None:
+    def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.channels = config.channels
         self.stride = config.stride
         self.register_buffer("component_scale", torch.ones(config.channels))
-        # Colours only: the codec carries depth, which is smooth, better than points remember it.
-        kept = torch.tensor([detail, detail, detail, 0.0]).view(1, CHANNELS, 1, 1)
-        self.register_buffer("_detail", kept, persistent=False)
         self.refiner = Refiner(config.refiner_width) if config.refiner_width else None
 
     @abstractmethod
@@ -111,7 +107,7 @@ class Codec(nn.Module, ABC):
         """RGB-D images [F, 4, Y, X] of latents [F, C, h, w]; ShapeError for another C."""
 
     def restore(self, latents: Tensor, splat: Tensor, mask: Tensor) -> Tensor:
-        """Decode, put back the remembered detail that the codec can't carry, and refine.
+        """Decode what is new, keep what is remembered, and refine where the two meet.
 
         In evaluation mode any split of the frames gives the same bits.
 
@@ -140,8 +136,7 @@ class Codec(nn.Module, ABC):
 
     def _restore(self, latents: Tensor, splat: Tensor, mask: Tensor) -> Tensor:
         decoded = self.decode(latents)
-        beyond = splat - self.decode(self.encode(splat))
-        composed = torch.addcmul(decoded, mask, beyond * self._detail)
+        composed = torch.lerp(decoded, splat, mask)
         if self.refiner is None:
             return composed
         return self.refiner(composed, mask * (splat - decoded), mask)
@@ -177,8 +172,8 @@ class PatchCodec(Codec):
     synthesis: Tensor
     """[C, P] from a latent to its patch."""
 
-    def __init__(self, config: CodecConfig, detail: float) -> None:
-        super().__init__(config, detail)
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__(config)
         pixels = CHANNELS * config.stride**2
         check(
             config.channels <= pixels,
@@ -262,8 +257,8 @@ class ConvCodec(Codec):
     WIDTH = 96
     """Channels at the latent's resolution; half as many at twice that."""
 
-    def __init__(self, config: CodecConfig, detail: float) -> None:
-        super().__init__(config, detail)
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__(config)
         check(
             config.stride == 8, f"The conv codec has a stride of 8, {config.stride} was asked for."
         )
@@ -335,7 +330,7 @@ class Refiner(nn.Module):
         """The composed image with a learned residual.
 
         Args:
-            composed: [F, 4, Y, X] decoded latents with the remembered detail.
+            composed: [F, 4, Y, X] decoded latents, replaced by what is remembered.
             difference: [F, 4, Y, X] splat less decoded latents, 0 where nothing is remembered.
             mask: [F, 1, Y, X] where the splat is memory, 0 to 1.
         """
@@ -344,12 +339,11 @@ class Refiner(nn.Module):
         return composed + functional.pixel_shuffle(self.write(x), GRAIN)
 
 
-def build(config: CodecConfig, detail: float = 0.7) -> Codec:
+def build(config: CodecConfig) -> Codec:
     """The codec that a world's configuration names, in evaluation mode, its weights not yet loaded.
 
     Args:
         config: kind, channels, stride and refiner of the codec.
-        detail: share of the colours' detail beyond the codec that remembered pixels keep, 0 to 1.
 
     Raises:
         ConfigError: stride and channels don't fit this kind.
@@ -359,4 +353,4 @@ def build(config: CodecConfig, detail: float = 0.7) -> Codec:
         f"The refiner needs a stride that is a multiple of {GRAIN}, got {config.stride}.",
     )
     kinds = {"patch": PatchCodec, "conv": ConvCodec}
-    return kinds[config.kind](config, detail).eval()
+    return kinds[config.kind](config).eval()

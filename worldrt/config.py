@@ -143,14 +143,10 @@ class MemoryConfig(Config, frozen=True, kw_only=True):
 
     capacity: int = 262_144
     """Points; the oldest make room."""
-    detail: float = 0.7
-    """Share of the splat's detail beyond the codec that remembered pixels keep, 0 to 1."""
 
     def __post_init__(self) -> None:
         check(
-            self.capacity > 0 and 0 <= self.detail <= 1,
-            f"A memory needs room for points and a detail in [0, 1], got {self.capacity} points "
-            f"and {self.detail}.",
+            self.capacity > 0, f"A memory needs room for points, got a capacity of {self.capacity}."
         )
 
 

@@ -152,7 +152,7 @@ def render(order: Order) -> Report:
     finally:
         if truth:
             truth.close()
-        report = tally.report(truth)
+        report = tally.report(video.frames, truth)
         if order.json and tally.blocks:
             write_bytes(order.json, msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     return report
@@ -239,8 +239,8 @@ class Tally:
         bucket = int(np.searchsorted(np.cumsum(self._histogram), wanted))
         return float(self.BUCKETS[min(bucket, len(self.BUCKETS) - 1)])
 
-    def report(self, truth: Truth | None) -> Report:
-        """All figures."""
+    def report(self, frames: int, truth: Truth | None) -> Report:
+        """All figures of a video of so many frames; those that filled its last block are not in."""
         means = truth.comparison.means() if truth else {}
         return Report(
             world=self._session.world.config.name,
@@ -248,7 +248,7 @@ class Tally:
             assumed=self._start.assumed,
             policy=self._order.policy or self._session.world.config.policy,
             seed=self._order.seed,
-            frames=self.frames,
+            frames=frames,
             fps=round(self.fps, 2),
             block_ms=Milliseconds(round(self.percentile(0.5), 1), round(self.percentile(0.95), 1)),
             stage_ms={k: round(v / max(self.blocks, 1), 2) for k, v in self._stages.items()},

@@ -54,7 +54,7 @@ class World:
         model = Transformer(config.model)
         path = folder / "model.safetensors"
         load_strict(model, read_tensors(path), path)
-        codec = build(config.codec, config.memory.detail)
+        codec = build(config.codec)
         path = folder / "codec.safetensors"
         load_strict(codec, read_tensors(path), path)
         return cls(config, model, codec, folder)

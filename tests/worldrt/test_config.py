@@ -39,7 +39,7 @@ WORLD = WorldConfig(
     codec=CODEC,
     sampler=SAMPLER,
 )
-EXAMPLES = [CAMERA, MOTION, MODEL, CODEC, SAMPLER, MemoryConfig(capacity=9, detail=0.5), WORLD]
+EXAMPLES = [CAMERA, MOTION, MODEL, CODEC, SAMPLER, MemoryConfig(capacity=9), WORLD]
 
 
 def written(folder: Path, fields: dict[str, Any] | str) -> Path:

@@ -21,7 +21,7 @@ from worldrt.codec import Codec, PatchCodec, build, unpack
 from worldrt.config import CodecConfig, Config, check
 from worldrt.errors import CorruptFile
 from worldrt.training.curves import Curves, strip
-from worldrt.training.episodes import Episodes
+from worldrt.training.recording import Recording
 from worldrt.training.remembered import Remembered, Walks, flawed_latents
 
 log = logging.getLogger(__name__)
@@ -36,10 +36,7 @@ class CodecRecipe(Config, frozen=True, kw_only=True):
     """All that decides a codec's training."""
 
     codec: CodecConfig
-    data: str
-    """Folder of recorded episodes."""
-    held_out: int
-    """Episodes at the end of the recording that are only looked at."""
+    recording: Recording
     steps: int
     batch: int
     """Frames a step, each of another moment."""
@@ -48,8 +45,6 @@ class CodecRecipe(Config, frozen=True, kw_only=True):
     """Frames that the patch basis is taken from."""
     latent_noise: float = 0.3
     """Largest deviation of the noise added to latents."""
-    detail: float = 0.7
-    """Share of the splat's detail beyond the codec that remembered pixels keep, 0 to 1."""
     seed: int = 0
     report_seconds: float = 60.0
     """Time between two checkpoints with held-out figures and pictures."""
@@ -57,14 +52,14 @@ class CodecRecipe(Config, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check(
-            min(self.held_out, self.batch, self.fit_frames) > 0 and self.steps >= 0,
-            f"A recipe needs held_out, batch and fit_frames of at least 1 and steps of at least 0, "
-            f"got {self.held_out}, {self.batch}, {self.fit_frames} and {self.steps}.",
+            min(self.batch, self.fit_frames) > 0 and self.steps >= 0,
+            "A recipe needs batch and fit_frames of at least 1 and steps of at least 0, got "
+            f"{self.batch}, {self.fit_frames} and {self.steps}.",
         )
         check(
-            self.learning_rate > 0 and self.latent_noise >= 0 and 0 <= self.detail <= 1,
-            "A recipe needs a positive learning_rate, a latent_noise of at least 0 and a detail in "
-            f"[0, 1], got {self.learning_rate}, {self.latent_noise} and {self.detail}.",
+            self.learning_rate > 0 and self.latent_noise >= 0,
+            "A recipe needs a positive learning_rate and a latent_noise of at least 0, got "
+            f"{self.learning_rate} and {self.latent_noise}.",
         )
 
 
@@ -85,10 +80,10 @@ def train(recipe: CodecRecipe, run: Path) -> Codec:
         InputError: the episodes are too few.
         CorruptFile: the run's state can't be read.
     """
-    walks = Walks(Episodes(Path(recipe.data)), recipe.held_out, recipe.codec.near)
+    walks = Walks(recipe.recording.open(), recipe.recording.held_out, recipe.codec.near)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        codec = build(recipe.codec, recipe.detail).to(recipe.device)
+        codec = build(recipe.codec).to(recipe.device)
     learned = list(codec.parameters())
     steps = recipe.steps if learned else 0
     # As a group, for that may be empty: a patch codec without a refiner has nothing to learn.

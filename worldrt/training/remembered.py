@@ -91,9 +91,12 @@ class Walks:
         order = rng.permutation(len(rgb))
         targets, others = order[:count], order[count:]
         self._cloud.clear()
+        real = rng.random() < 0.5  # a look around before the walk is remembered as it was
         for frame in others[: rng.integers(0, MEMORY_FRAMES + 1)]:
-            scaled = depth[frame].astype(np.float32) * np.float32(rng.normal(1, 0.01))
-            self._cloud.insert(as_generated(rgb[frame], rng), scaled, poses[frame])
+            kept, scaled = rgb[frame], depth[frame].astype(np.float32)
+            if not real:
+                kept, scaled = as_generated(kept, rng), scaled * np.float32(rng.normal(1, 0.01))
+            self._cloud.insert(kept, scaled, poses[frame])
         seen = self._cloud.view(poses[targets])
         return Remembered(
             pack(rgb[targets], depth[targets], self.near),

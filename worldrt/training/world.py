@@ -107,7 +107,7 @@ def train(recipe: WorldRecipe, run: Path) -> Transformer:
     run.mkdir(parents=True, exist_ok=True)
     write_bytes(run / "world.toml", dump(recipe.world).encode())
     device = torch.device(recipe.device)
-    codec = build(recipe.world.codec, recipe.world.memory.detail)
+    codec = build(recipe.world.codec)
     codec.load_state_dict(read_tensors(Path(recipe.codec)))
     torch.manual_seed(recipe.seed)
     trainer = Trainer(recipe, codec, device)

@@ -1,0 +1,346 @@
+"""A walk as a video: the figures that go with it, what is refused before it, and how it may end."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.tiny import BLOCK, write_world
+from worldrt import render as module
+from worldrt.bench.soak import _resident_mb
+from worldrt.errors import (
+    CheckpointError,
+    ConfigError,
+    InputError,
+    OutputError,
+    PathError,
+    WorldrtError,
+)
+from worldrt.memory.slots import Region
+from worldrt.render import SCALE, Order, Report, Tally, follow, render
+from worldrt.session import Chunk, Session
+from worldrt.starts import Start
+from worldrt.video import VideoWriter, read_frames
+from worldrt.world import World
+
+KEYS = {
+    "frames",
+    "fps",
+    "block_ms",
+    "cache_bytes_peak",
+    "partitions",
+    "latents_sha256",
+    "psnr_seen",
+    "psnr_novel",
+    "baselines",
+}
+
+
+@pytest.fixture
+def order(world_folder: Path, tmp_path: Path) -> Order:
+    """Ten frames: two and a half blocks."""
+    return Order(
+        world=str(world_folder),
+        path="W*5 L*5",
+        seconds=None,
+        start="room",
+        context_frames=4,
+        seed=1,
+        policy=None,
+        compare=False,
+        out=tmp_path / "walk.mp4",
+        json=tmp_path / "walk.json",
+    )
+
+
+def frames_of(path: Path) -> np.ndarray:
+    return np.stack(list(read_frames(path)))
+
+
+def test_report_has_the_figures_of_the_video(order: Order, world: World) -> None:
+    report = render(order)
+    assert order.json is not None
+    found = json.loads(order.json.read_text())
+    assert found.keys() >= KEYS
+    assert len(frames_of(order.out)) == found["frames"] == report.frames == 10
+    assert found["fps"] > 0 and "encoding" in found["fps_includes"]
+    assert 0 < found["block_ms"]["p50"] <= found["block_ms"]["p95"]
+    assert found["cache_bytes_peak"] == Session(world, world.start("room")).cache.nbytes
+    assert set(found["partitions"]) == {str(region) for region in Region}
+    assert found["partitions"]["sink"] == {"frames": 4, "tokens": 48, "bytes": 48 * 2 * 2 * 48 * 4}
+    assert len(bytes.fromhex(found["latents_sha256"])) == 32
+    assert found["psnr_seen"] is found["psnr_novel"] is None
+    assert found["baselines"] == {"repeat": None, "splat": None, "fill_novel": None}
+    assert found["interrupted"] is False and found["assumed"] == ""
+    assert (found["world"], found["start"], found["policy"]) == ("tiny", "room", "window")
+
+
+def test_video_is_the_session_enlarged(order: Order, world: World) -> None:
+    render(order)
+    session = Session(world, world.start("room", 4), seed=1)
+    path = [chunk.frames for chunk in follow(session, read(order, world))]
+    wanted = np.concatenate(path)[:10].repeat(SCALE, axis=1).repeat(SCALE, axis=2)
+    found = frames_of(order.out)
+    assert found.shape == wanted.shape
+    # The noise of an untrained model is hard on a video.
+    assert np.abs(found.astype(float) - wanted).mean() < 12
+
+
+def read(order: Order, world: World) -> np.ndarray:
+    motion = world.config.motion
+    start = world.start("room", 4)
+    return module.read_path(order.path, None, motion).poses(start.poses[-1], motion, 10)
+
+
+def test_same_order_gives_same_latents(order: Order, tmp_path: Path) -> None:
+    one = render(order)
+    again = render(replace(order, out=tmp_path / "again.mkv"))
+    assert one.latents_sha256 == again.latents_sha256
+    np.testing.assert_array_equal(frames_of(order.out), frames_of(tmp_path / "again.mkv"))
+    for change in ({"seed": 2}, {"path": "W*10"}, {"context_frames": 0}, {"policy": "pack"}):
+        other = render(replace(order, out=tmp_path / "other.mp4", **change))
+        assert other.latents_sha256 != one.latents_sha256, change
+
+
+@pytest.mark.parametrize(
+    "path, seconds, frames",
+    [
+        ("W*3", None, 3),
+        ("W*3", 1.0, 10),
+        ("W*3", 1e-9, 1),
+        ("spin", None, 36),
+        ("spin", 0.5, 5),
+        ('[{"position": [0, 0, 0], "yaw": 5}, {"position": [0, 0, 1], "yaw": 9}]', None, 2),
+        ('[{"position": [0, 0, 0], "yaw": 5}, {"position": [0, 0, 1], "yaw": 9}]', 0.01, 1),
+        ("W", 0.7, 7),
+    ],
+)
+def test_length_is_the_path_or_what_was_asked(
+    order: Order, path: str, seconds: float | None, frames: int
+) -> None:
+    assert render(replace(order, path=path, seconds=seconds)).frames == frames
+    assert len(frames_of(order.out)) == frames
+
+
+def test_walk_in_a_picture_says_what_it_assumed(order: Order, tmp_path: Path) -> None:
+    Image.new("RGB", (50, 70), (90, 60, 30)).save(tmp_path / "attic.jpg")
+    report = render(replace(order, start=str(tmp_path / "attic.jpg")))
+    assert report.assumed.startswith("attic.jpg has no depth")
+    assert report.start == "attic"
+
+
+def test_last_block_is_filled_with_its_last_pose(world: World, start: Start) -> None:
+    poses = np.stack([start.poses[0]] * 3 + [start.poses[9]] * 3)
+    chunks = list(follow(Session(world, start), poses))
+    assert [chunk.first for chunk in chunks] == [0, 4]
+    walked = np.concatenate([chunk.poses for chunk in chunks])
+    np.testing.assert_array_equal(walked[:6], poses)
+    np.testing.assert_array_equal(walked[6:], poses[[-1, -1]])
+
+
+# What is refused, and that nothing is written then.
+
+
+@pytest.mark.parametrize(
+    "change, kind, words",
+    [
+        ({"seconds": 0.0}, ConfigError, "0.0 seconds"),
+        ({"seconds": -3.0}, ConfigError, "-3.0 seconds"),
+        ({"seconds": float("nan")}, ConfigError, "nan seconds"),
+        ({"seconds": float("inf")}, ConfigError, "inf seconds"),
+        ({"seconds": 1e9}, PathError, "1 to 1000000"),
+        ({"out": Path("nowhere/a.mp4")}, OutputError, "no folder nowhere"),
+        ({"out": Path("a.avi")}, ConfigError, "Unknown video suffix"),
+        ({"json": Path("nowhere/a.json")}, OutputError, "folder nowhere does not exist"),
+        ({"policy": "windw"}, ConfigError, "did you mean 'window'"),
+        ({"policy": "window:snik=2"}, ConfigError, "did you mean 'sink'"),
+        ({"policy": "window:sink=x"}, ConfigError, "whole number, got 'x'"),
+        ({"world": "nowhere"}, ConfigError, "Unknown world 'nowhere'"),
+        ({"start": "rom"}, ConfigError, "did you mean 'room'"),
+        ({"start": "seed:x"}, ConfigError, "got 'x'"),
+        ({"start": "missing.png"}, InputError, "missing.png can't be read as a picture"),
+        ({"path": "W*4 X*2"}, PathError, "does not know 'X'"),
+        ({"path": "lopo"}, PathError, "did you mean 'loop'"),
+        ({"path": "missing.json"}, PathError, "path file"),
+        ({"context_frames": -1}, ConfigError, "0 to 96"),
+        ({"context_frames": 97}, ConfigError, "97 context frames"),
+        ({"seed": -1}, ConfigError, "got -1"),
+        ({"compare": True}, ConfigError, "say --start seed:3"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_written(
+    order: Order,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, object],
+    kind: type[WorldrtError],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(kind, match=words):
+        render(replace(order, **change))  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "codec.safetensors"])
+@pytest.mark.parametrize("damage", [cut, Path.unlink])
+def test_damaged_world_leaves_no_file(
+    order: Order, world_folder: Path, tmp_path: Path, file: str, damage: Callable[[Path], None]
+) -> None:
+    folder = shutil.copytree(world_folder, tmp_path / "broken")
+    damage(folder / file)
+    with pytest.raises((CheckpointError, InputError), match=file):
+        render(replace(order, world=str(folder)))
+    assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+
+
+# How it ends.
+
+
+def test_error_on_the_way_keeps_the_frames_and_the_report(
+    order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = VideoWriter.write
+
+    def full(video: VideoWriter, frames: np.ndarray) -> None:
+        if video.frames >= 2 * BLOCK:
+            raise KeyboardInterrupt
+        write(video, frames)
+
+    monkeypatch.setattr(VideoWriter, "write", full)
+    with pytest.raises(KeyboardInterrupt):
+        render(order)
+    assert len(frames_of(order.out)) == 2 * BLOCK
+    assert order.json is not None
+    found = json.loads(order.json.read_text())
+    assert found["interrupted"] is True and found["frames"] == 2 * BLOCK
+
+
+def test_ctrl_c_leaves_a_playable_video(order: Order) -> None:
+    assert order.json is not None
+    arguments = ("--path", "random:3", "--seconds", "5000", "--start", "room")
+    places = ("--out", str(order.out), "--json", str(order.json))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worldrt", "render", order.world, *arguments, *places],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        text=True,
+    )
+    patience = time.monotonic() + 120
+    while not (order.out.exists() and order.out.stat().st_size > 30_000):
+        assert process.poll() is None and time.monotonic() < patience
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (out, err) == ("", "")
+    frames = len(frames_of(order.out))
+    found = json.loads(order.json.read_text())
+    assert found["interrupted"] is True
+    assert 0 < frames < 50_000 and abs(found["frames"] - frames) <= 1
+
+
+def test_long_video_takes_no_more_memory_than_a_short_one(
+    order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[float] = []
+    add = Tally.add
+
+    def note(tally: Tally, chunk: Chunk) -> None:
+        add(tally, chunk)
+        noted.append(_resident_mb())
+
+    monkeypatch.setattr(Tally, "add", note)
+    report = render(replace(order, path="random:1", seconds=200))
+    assert report.frames == 2000 and len(noted) == 500
+    assert max(noted[100:]) - noted[100] < 10
+
+
+# Beside the truth.
+
+
+def test_truth_is_shown_and_scored(order: Order) -> None:
+    pytest.importorskip("vizdoom")
+    report = render(replace(order, start="seed:2", path="L*10 J*10", compare=True))
+    assert report.frames == 20
+    frames = frames_of(order.out)
+    assert len(frames) == 20 and frames.shape[2] > 2 * 64 * SCALE
+    assert report.psnr_seen is not None and 0 < report.psnr_seen < 60
+    assert set(report.baselines) == {"repeat", "splat", "fill_novel"}
+    repeat, splat = report.baselines["repeat"], report.baselines["splat"]
+    assert repeat is not None and splat is not None and splat > repeat > 0
+    assert {f"sharp_seen_{of}" for of in ("world", "splat", "repeat")} <= report.sharpness.keys()
+
+
+def test_world_that_adds_nothing_is_as_good_as_the_memory(order: Order, tmp_path: Path) -> None:
+    """The truth that is compared with is at the poses and in the place of what is generated."""
+    pytest.importorskip("vizdoom")
+    still = write_world(tmp_path / "still", trained=False)
+    report = render(replace(order, world=str(still), start="seed:2", path="L*4 J*4", compare=True))
+    splat = report.baselines["splat"]
+    assert splat is not None and report.psnr_seen is not None
+    assert abs(report.psnr_seen - splat) < 1
+    assert splat > 20
+
+
+# Figures.
+
+
+def chunk(block_ms: float) -> Chunk:
+    return Chunk(
+        frames=np.zeros((BLOCK, 1, 1, 3), np.uint8),
+        depth=np.ones((BLOCK, 1, 1), np.float32),
+        poses=np.stack([np.eye(4)] * BLOCK),
+        remembered=np.zeros((BLOCK, 1, 1), np.float32),
+        latents=torch.zeros(BLOCK, 1, 1, 1),
+        first=0,
+        stage_ms={"steps": 0.75 * block_ms, "decode": 0.25 * block_ms},
+        partitions={},
+    )
+
+
+@pytest.fixture
+def tally(world: World, start: Start, order: Order) -> Tally:
+    return Tally(Session(world, start), start, order)
+
+
+@pytest.mark.parametrize("kind", ["lognormal", "uniform", "spikes", "one"])
+def test_percentiles_are_true_to_one_percent(tally: Tally, kind: str) -> None:
+    random = np.random.default_rng(0)
+    spent = {
+        "lognormal": random.lognormal(3, 1.5, 2000),
+        "uniform": random.uniform(0.2, 90_000, 2000),
+        "spikes": np.r_[np.full(980, 12.0), np.full(20, 4000.0)],
+        "one": np.array([33.3]),
+    }[kind]
+    for block_ms in spent:
+        tally.add(chunk(block_ms))
+    for share in (0.05, 0.5, 0.95, 0.99):
+        wanted = np.percentile(spent, 100 * share, method="inverted_cdf")
+        assert tally.percentile(share) == pytest.approx(wanted, rel=0.01)
+
+
+def test_figures_are_sums_over_the_blocks(tally: Tally) -> None:
+    assert tally.fps == 0
+    for block_ms in (100.0, 300.0):
+        tally.add(chunk(block_ms))
+    report: Report = tally.report(7, None)
+    assert (report.frames, tally.frames, tally.blocks) == (7, 8, 2)
+    assert report.fps == 20
+    assert report.stage_ms == {"steps": 150, "decode": 50}
