@@ -139,6 +139,23 @@ class TrainWorld:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainShip:
+    """Make a finished run a world that loads: weights in half precision, numbers, starts."""
+
+    run_folder: Path = Path("runs/maze")
+    """Of the world's training."""
+    codec: Path = Path("runs/codec/codec.safetensors")
+    """The codec that it was trained with."""
+    out: Path = Path("checkpoints/maze")
+    """Folder of the world."""
+
+    def run(self) -> None:
+        from worldrt.training.ship import ship
+
+        ship(self.run_folder, self.codec, self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
 class BenchWorld:
     """Measure how true a world stays to what it has seen, on held-out mazes (needs ViZDoom)."""
 
@@ -190,6 +207,7 @@ class Train:
     part: (
         Annotated[TrainCodec, tyro.conf.subcommand("codec")]
         | Annotated[TrainWorld, tyro.conf.subcommand("world")]
+        | Annotated[TrainShip, tyro.conf.subcommand("ship")]
     )
     """What to train."""
 

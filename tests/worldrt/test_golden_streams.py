@@ -1,4 +1,4 @@
-"""Whole streams of blocks, through the model, the cache and the sampler, against published numbers."""
+"""Whole streams of blocks through model, cache and sampler, against published numbers."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple

@@ -125,7 +125,7 @@ def _smoke_recipe(run: Path) -> WorldRecipe:
         world=world,
         recording=recording,
         codec=str(run / "codec" / "codec.safetensors"),
-        minutes=0.4,
+        minutes=0.5,
         batch=2,
         report_seconds=6.0,
     )
@@ -145,8 +145,9 @@ def _until_killed(run: Path, state: Path, began: float) -> None:
                 )
             time.sleep(0.1)
     finally:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
 
 
 def _command(run: Path) -> list[str]:
