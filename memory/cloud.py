@@ -126,6 +126,8 @@ class PointCloud:
         rgb: NDArray[np.uint8],
         depth: NDArray[np.float32],
         world_from_camera: NDArray[np.float64],
+        *,
+        real: bool = True,
     ) -> int:
         """Write what this frame shows and the cloud does not.
 
@@ -133,6 +135,8 @@ class PointCloud:
             rgb: [Y, X, 3].
             depth: [Y, X] metres along z; 0 or not finite is unknown and not written.
             world_from_camera: [4, 4].
+            real: the frame has detail of its own: seen from nearer, a place is written once more. A
+                generated frame repeats the memory there, a little more blurred each time.
 
         Returns:
             Points written.
@@ -151,7 +155,7 @@ class PointCloud:
         check_pose(world_from_camera)
         known = np.isfinite(depth) & (depth > 0)
         depth = np.where(known, depth, 0).astype(np.float32)
-        new = known & on_surface(depth) & ~self._covers(depth, world_from_camera)
+        new = known & on_surface(depth) & ~self._covers(depth, world_from_camera, real)
         at = (self._next + np.arange(np.count_nonzero(new))) % self.capacity
         self._points[at] = self.camera.unproject(depth, world_from_camera)[new]
         self._colours[at] = rgb[new]
@@ -165,6 +169,8 @@ class PointCloud:
         rgb: NDArray[np.uint8],
         depth: NDArray[np.float32],
         poses: NDArray[np.float64],
+        *,
+        real: bool = True,
     ) -> int:
         """Write frames one after the other.
 
@@ -172,6 +178,7 @@ class PointCloud:
             rgb: [F, Y, X, 3].
             depth: [F, Y, X] metres along z.
             poses: [F, 4, 4] camera to world.
+            real: see `insert`.
 
         Returns:
             Points written.
@@ -182,7 +189,8 @@ class PointCloud:
         """
         if not len(rgb) == len(depth) == len(poses):
             raise ShapeError("depth", depth.shape, f"[{len(rgb)}, Y, X] for as many poses")
-        return sum(self.insert(*frame) for frame in zip(rgb, depth, poses, strict=True))
+        frames = zip(rgb, depth, poses, strict=True)
+        return sum(self.insert(*frame, real=real) for frame in frames)
 
     def view(self, poses: NDArray[np.float64]) -> Splat:
         """The cloud seen from V poses.
@@ -199,18 +207,16 @@ class PointCloud:
         return Splat(rgb, depth, np.minimum(weight / FULL_WEIGHT, 1))
 
     def _covers(
-        self, depth: NDArray[np.float32], world_from_camera: NDArray[np.float64]
+        self, depth: NDArray[np.float32], world_from_camera: NDArray[np.float64], real: bool
     ) -> NDArray[np.bool_]:
         """[Y, X]: the cloud shows the pixel already, at its depth or nearer, and finely enough."""
-        # Unstretched: a gap between coarse points is worth a finer one.
+        # Unstretched: a gap between coarse points is worth a finer one, if that is real.
+        reach = 1.0 if real else LONGEST_REACH
         _, known, weight, source = (
-            image[0] for image in self._splat(world_from_camera[None], longest_reach=1.0)
+            image[0] for image in self._splat(world_from_camera[None], longest_reach=reach)
         )
-        return (
-            (weight > COVERED * FULL_WEIGHT)
-            & (known < (1 + AGREEMENT) * depth)
-            & (source < CLOSER * depth)
-        )
+        shown = (weight > COVERED * FULL_WEIGHT) & (known < (1 + AGREEMENT) * depth)
+        return shown & (source < CLOSER * depth) if real else shown
 
     def _splat(
         self, poses: NDArray[np.float64], longest_reach: float

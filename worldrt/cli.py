@@ -169,11 +169,14 @@ class BenchWorld:
     """Cache policy; default: the world's own."""
 
     def run(self) -> None:
+        import msgspec
         from rich.console import Console
 
         from worldrt.bench.world import bench_world
 
-        Console().print(bench_world(self.world, self.out, self.seeds, self.policy)[1])
+        report, table = bench_world(self.world, self.out, self.seeds, self.policy)
+        Console().print(table)
+        print(msgspec.json.encode(report).decode())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,12 +195,14 @@ class BenchSoak:
     """Where the walk begins, as in `worldrt render`."""
 
     def run(self) -> None:
+        import msgspec
         from rich.console import Console
 
         from worldrt.bench.soak import bench_soak
 
-        found = bench_soak(self.world, self.out, self.blocks, self.policy, self.start)
-        Console().print(found[1])
+        report, table = bench_soak(self.world, self.out, self.blocks, self.policy, self.start)
+        Console().print(table)
+        print(msgspec.json.encode(report).decode())
 
 
 @dataclass(frozen=True, kw_only=True)

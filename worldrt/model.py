@@ -226,7 +226,7 @@ class Transformer(nn.Module):
         if not config.text_dim or prompt.shape[1:] != expected:
             raise ShapeError("prompt", prompt.shape, f"[B, {expected[0]}, {expected[1]}]")
         rows = self.text(prompt)
-        return [layer.cross.keys(rows) for layer in self._typed_layers()]
+        return [layer.cross.keys(rows) for layer in self.each_layer()]
 
     def read_conditions(self, camera: Tensor | None, spatial: Tensor | None) -> Tensor | None:
         """Embed the conditions of a block: once, for all its passes.
@@ -291,7 +291,7 @@ class Transformer(nn.Module):
             x = x + conditions
         level = self.time(sinusoid(timesteps, config.freq_dim).type_as(x))
         levels = self.levels(F.silu(level)).unflatten(-1, (6, -1))
-        for index, layer in enumerate(self._typed_layers()):
+        for index, layer in enumerate(self.each_layer()):
             x = layer(x, index, levels, context, text[index] if text else None)
         return rearrange(
             self.head(x, level),
@@ -306,7 +306,8 @@ class Transformer(nn.Module):
         side = self.config.patch
         return rearrange(maps, "B T C (h p) (w q) -> B T (h w) (C p q)", p=side, q=side)
 
-    def _typed_layers(self) -> list[Layer]:
+    def each_layer(self) -> list[Layer]:
+        """The layers in order, typed."""
         return list(self.layers)  # type: ignore[arg-type]  # ModuleList forgets what it holds
 
 

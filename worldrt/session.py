@@ -211,7 +211,7 @@ class Session:
             image = self.world.codec.restore(latents[0], plan.splat, plan.mask)
             frames, depth = unpack(image, self.world.config.codec.near)
         with _Timer(self._stage_ms, "insert"):
-            self.cloud.insert_block(frames, depth, plan.poses)
+            self.cloud.insert_block(frames, depth, plan.poses, real=False)
         first, self.frames = self.frames, self.frames + len(frames)
         return Chunk(
             frames=frames,

@@ -10,7 +10,7 @@ from worldrt.errors import WorldrtError
 from worldrt.model import Transformer
 from worldrt.training import launch
 from worldrt.training.codec import CodecRecipe
-from worldrt.training.world import WorldRecipe
+from worldrt.training.trainer import WorldRecipe
 
 
 def test_the_shipped_recipes_fit_each_other() -> None:

@@ -15,7 +15,8 @@ from worldrt.kernels.rope import Rope
 from worldrt.model import DenseContext, Transformer
 from worldrt.training.recording import Recording
 from worldrt.training.samples import Sample, SampleBuilder
-from worldrt.training.world import BlockCausalContext, Trainer, WorldRecipe, train
+from worldrt.training.trainer import BlockCausalContext, Trainer, WorldRecipe
+from worldrt.training.world import train
 from worldrt.world import World
 
 CPU = torch.device("cpu")

@@ -146,16 +146,20 @@ def table(report: WorldReport) -> Table:
     for context, means in report.walks.items():
         for part in ("seen", "novel"):
             for of in ("world", "splat", "repeat"):
-                last = means.get(f"last_sharp_{part}_{of}", np.nan)
                 found.add_row(
                     context,
                     part,
                     {"splat": "real frames' splat, filled", "repeat": "last real frame"}.get(
                         of, of
                     ),
-                    f"{means.get(f'psnr_{part}_{of}', np.nan):.2f}",
-                    f"{means.get(f'sharp_{part}_{of}', np.nan):.2f}",
-                    f"{last:.2f}",
+                    *(
+                        f"{means[name]:.2f}" if name in means else "-"
+                        for name in (
+                            f"psnr_{part}_{of}",
+                            f"sharp_{part}_{of}",
+                            f"last_sharp_{part}_{of}",
+                        )
+                    ),
                 )
     turns = ", ".join(f"{value:.1f}" for value in report.turn_psnr.values())
     found.caption = f"second turn against the first: {turns} dB; {report.fps:.1f} fps"

@@ -81,7 +81,8 @@ class Curves:
                     steps, values = _smooth(steps, values, len(values) // 30)
                 panel.plot(steps, values, color=colour, label=label, linewidth=1.4)
             if len(names) > 1:
-                panel.legend(fontsize=8, frameon=False, labelcolor=INK, ncols=len(names))
+                above = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
+                panel.legend(fontsize=8, frameon=False, labelcolor=INK, ncols=len(names), **above)
         axes[-1].set_xlabel("step", color=INK, fontsize=9)
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=110)

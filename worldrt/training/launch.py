@@ -20,7 +20,7 @@ from worldrt.training import codec as codec_training
 from worldrt.training import world as world_training
 from worldrt.training.codec import CodecRecipe
 from worldrt.training.recording import Recording
-from worldrt.training.world import WorldRecipe
+from worldrt.training.trainer import WorldRecipe
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -91,12 +90,9 @@ class Walks:
         order = rng.permutation(len(rgb))
         targets, others = order[:count], order[count:]
         self._cloud.clear()
-        real = rng.random() < 0.5  # a look around before the walk is remembered as it was
+        # As they were: a refiner that has seen damaged memories blurs the sound ones.
         for frame in others[: rng.integers(0, MEMORY_FRAMES + 1)]:
-            kept, scaled = rgb[frame], depth[frame].astype(np.float32)
-            if not real:
-                kept, scaled = as_generated(kept, rng), scaled * np.float32(rng.normal(1, 0.01))
-            self._cloud.insert(kept, scaled, poses[frame])
+            self._cloud.insert(rgb[frame], depth[frame].astype(np.float32), poses[frame])
         seen = self._cloud.view(poses[targets])
         return Remembered(
             pack(rgb[targets], depth[targets], self.near),
@@ -140,12 +136,3 @@ def flawed_latents(
     gain = variance / (variance + level.square())
     shrunken = each(rng.random(frames) < 0.5) > 0
     return torch.where(shrunken, gain * leaning, leaning)
-
-
-def as_generated(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A frame [Y, X, 3] as a generator would have made it before it was kept: a little off."""
-    image = rgb * rng.normal(1, 0.03, 3) + rng.normal(0, 4, 3)
-    if rng.random() < 0.4:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.0))
-    image += rng.normal(0, rng.uniform(0, 8), image.shape)
-    return np.clip(image, 0, 255).astype(np.uint8)
