@@ -101,6 +101,20 @@ def test_what_is_known_is_not_written_again() -> None:
     assert np.abs(again.rgb - first.rgb).mean() < 0.002
 
 
+def test_a_generated_closer_view_adds_points_only_where_the_place_is_new() -> None:
+    closer, depth, pose = look(standing(-2.5, 0.8, 0))
+    written = {}
+    for real in (True, False):
+        cloud = PointCloud(100_000, CAMERA)
+        cloud.insert(*look(standing(-2.5, -4.0, 0)))
+        before = cloud.points.copy()
+        known = np.count_nonzero(cloud.view(pose[None]).mask[0] > 0.9)
+        written[real] = cloud.insert(closer, depth, pose, real=real)
+        assert np.array_equal(cloud.points[: len(before)], before)
+    assert known > 1000
+    assert written[False] <= depth.size - known < written[True] - 0.5 * known
+
+
 def test_closer_view_is_written_and_wins() -> None:
     cloud = PointCloud(10_000, CAMERA)
     rgb, depth, pose = look(standing(-2.5, -4.0, 0))

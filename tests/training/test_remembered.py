@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from worldrt.errors import InputError
 from worldrt.geometry.camera import Camera
-from worldrt.training import remembered
-from worldrt.training.remembered import Remembered, Walks, as_generated, flawed_latents
+from worldrt.training.remembered import Remembered, Walks, flawed_latents
 
 
 class Wall:
@@ -122,12 +121,3 @@ def test_latents_lean_on_the_hint_as_far_as_it_is_trusted():
 def test_weak_components_shrink_first():
     strong, weak = flaws(torch.ones(600, 2, 64, 1), noise=0.3).mean((2, 3)).min(0).values
     assert weak < 0.7 < 0.85 < strong
-
-
-def test_a_generated_frame_is_a_little_off():
-    frame = np.full((24, 40, 3), 128, np.uint8)
-    rng = np.random.default_rng(0)
-    frames = np.stack([as_generated(frame, rng) for _ in range(50)]).astype(float)
-    assert frames.shape == (50, 24, 40, 3)
-    assert 2 < np.abs(frames - 128).mean() < 20
-    assert remembered.MEMORY_FRAMES > 0

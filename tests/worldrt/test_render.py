@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,9 @@ from worldrt.errors import (
 from worldrt.memory.slots import Region
 from worldrt.render import SCALE, Order, Report, Tally, follow, render
 from worldrt.session import Chunk, Session
+from worldrt.simulators.doom.collision import clear
+from worldrt.simulators.doom.engine import BODY
+from worldrt.simulators.doom.maze import generate
 from worldrt.starts import Start
 from worldrt.video import VideoWriter, read_frames
 from worldrt.world import World
@@ -242,7 +245,7 @@ def test_ctrl_c_leaves_a_playable_video(order: Order) -> None:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         text=True,
     )
-    patience = time.monotonic() + 120
+    patience = time.monotonic() + 240
     while not (order.out.exists() and order.out.stat().st_size > 30_000):
         assert process.poll() is None and time.monotonic() < patience
         time.sleep(0.05)
@@ -297,6 +300,26 @@ def test_world_that_adds_nothing_is_as_good_as_the_memory(order: Order, tmp_path
     assert splat is not None and report.psnr_seen is not None
     assert abs(report.psnr_seen - splat) < 1
     assert splat > 20
+
+
+def test_keys_do_not_lead_through_the_walls_of_a_maze(
+    order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("vizdoom")
+    walked: list[np.ndarray] = []
+
+    def note(session: Session, poses: np.ndarray) -> Iterator[Chunk]:
+        del session
+        walked.append(poses)
+        return iter(())
+
+    monkeypatch.setattr(module, "follow", note)
+    render(replace(order, start="seed:2", path="W*300 L*9 W*300"))
+    labels = generate(2).labels
+    places = walked[0][:, [0, 2], 3]
+    assert all(clear(labels, x, z, BODY) for x, z in places.tolist())
+    assert np.abs(places[-1] - places[0]).max() > 1
+    assert not order.out.exists()
 
 
 # Figures.

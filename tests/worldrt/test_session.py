@@ -283,32 +283,51 @@ def test_partitions_name_every_region(walked: list[Chunk]) -> None:
 def test_policies_walk_on_in_bounded_memory(world: World, start: Start, policy: str) -> None:
     session = Session(world, start, policy=policy)
     cloud_bytes, cache_bytes = session.cloud.bytes, session.cache.nbytes
+    partitions = {}
     for chunk in session.stream(random_walk(5, 30 * BLOCK)):
         assert chunk.latents.isfinite().all()
         assert session.cloud.bytes == cloud_bytes
         assert policy == "full" or session.cache.nbytes == cache_bytes
+        partitions = chunk.partitions
     assert session.cache.frames == 8 + 30 * BLOCK
     assert session.frames == 30 * BLOCK
-    kept = chunk.partitions[Region.SINK].frames + chunk.partitions[Region.RECENT].frames
+    kept = partitions[Region.SINK].frames + partitions[Region.RECENT].frames
     wanted = {"full": 128, "window": 16, "window:sink=0,recent=4": 8, "pack": 12}
     assert kept == wanted[policy]
 
 
-def test_remembered_view_is_given_back_where_the_model_adds_nothing(
-    tmp_path: Path, start: Start
+@pytest.mark.parametrize("trained, refiner_width", [(True, 0), (False, 0), (False, 8)])
+def test_remembered_view_is_given_back(
+    tmp_path: Path, start: Start, trained: bool, refiner_width: int
 ) -> None:
-    """A zero residual: the frame is the splat itself."""
-    world = World.load(str(write_world(tmp_path / "still", trained=False)))
+    """Whatever the model says, what is wholly remembered is shown as it was."""
+    folder = write_world(tmp_path / "still", trained=trained, refiner_width=refiner_width)
+    world = World.load(str(folder))
     session = Session(world, start)
     poses = start.poses[2:6]
     view = session.cloud.view(poses)
-    wanted, _ = unpack(torch.from_numpy(filled(view, world.config.codec.near)), 1.0)
+    near = world.config.codec.near
+    rgb, depth = unpack(torch.from_numpy(filled(view, near)), near)
     chunk = session.follow(poses)
     whole = view.mask == 1
     assert whole.mean() > 0.9
-    error = np.abs(chunk.frames.astype(int) - wanted)
-    assert error[whole].max() <= 1
+    assert np.abs(chunk.frames.astype(int) - rgb)[whole].max() <= 1
+    np.testing.assert_allclose(chunk.depth[whole], depth[whole], rtol=1e-3)
     assert np.abs(chunk.frames[whole].astype(int) - start.rgb[2:6][whole]).mean() < 2
+
+
+def test_model_that_adds_nothing_fills_holes_with_the_hint(tmp_path: Path, start: Start) -> None:
+    world = World.load(str(write_world(tmp_path / "still", trained=False)))
+    session = Session(world, start)
+    poses = np.stack([standing(0.3, -1.0, 110 + 5 * i) for i in range(BLOCK)])
+    view = session.cloud.view(poses)
+    splat = torch.from_numpy(filled(view, world.config.codec.near))
+    chunk = session.follow(poses)
+    torch.testing.assert_close(chunk.latents, world.codec.encode(splat))
+    hole = view.mask == 0
+    assert hole.mean() > 0.1
+    rgb, _ = unpack(world.codec.decode(chunk.latents), world.config.codec.near)
+    assert np.abs(chunk.frames.astype(int) - rgb)[hole].max() <= 1
 
 
 def test_refined_world_walks(tmp_path: Path, start: Start) -> None:
