@@ -128,6 +128,7 @@ class PointCloud:
         world_from_camera: NDArray[np.float64],
         *,
         real: bool = True,
+        leave: NDArray[np.bool_] | None = None,
     ) -> int:
         """Write what this frame shows and the cloud does not.
 
@@ -137,6 +138,7 @@ class PointCloud:
             world_from_camera: [4, 4].
             real: the frame has detail of its own: seen from nearer, a place is written once more. A
                 generated frame repeats the memory there, a little more blurred each time.
+            leave: [Y, X] pixels that are not to be written; None: all may be.
 
         Returns:
             Points written.
@@ -156,6 +158,8 @@ class PointCloud:
         known = np.isfinite(depth) & (depth > 0)
         depth = np.where(known, depth, 0).astype(np.float32)
         new = known & on_surface(depth) & ~self._covers(depth, world_from_camera, real)
+        if leave is not None:
+            new &= ~leave
         at = (self._next + np.arange(np.count_nonzero(new))) % self.capacity
         self._points[at] = self.camera.unproject(depth, world_from_camera)[new]
         self._colours[at] = rgb[new]
@@ -169,16 +173,13 @@ class PointCloud:
         rgb: NDArray[np.uint8],
         depth: NDArray[np.float32],
         poses: NDArray[np.float64],
-        *,
-        real: bool = True,
     ) -> int:
-        """Write frames one after the other.
+        """Write real frames one after the other.
 
         Args:
             rgb: [F, Y, X, 3].
             depth: [F, Y, X] metres along z.
             poses: [F, 4, 4] camera to world.
-            real: see `insert`.
 
         Returns:
             Points written.
@@ -189,8 +190,7 @@ class PointCloud:
         """
         if not len(rgb) == len(depth) == len(poses):
             raise ShapeError("depth", depth.shape, f"[{len(rgb)}, Y, X] for as many poses")
-        frames = zip(rgb, depth, poses, strict=True)
-        return sum(self.insert(*frame, real=real) for frame in frames)
+        return sum(self.insert(*frame) for frame in zip(rgb, depth, poses, strict=True))
 
     def view(self, poses: NDArray[np.float64]) -> Splat:
         """The cloud seen from V poses.

@@ -23,7 +23,8 @@ from worldrt.errors import ConfigError, SessionClosed, ShapeError
 from worldrt.geometry.keys import Keys
 from worldrt.geometry.trajectory import integrate
 from worldrt.memory.cache import KVCache, Occupancy
-from worldrt.memory.cloud import PointCloud, filled
+from worldrt.memory.cloud import filled
+from worldrt.memory.layers import LayeredCloud
 from worldrt.memory.policy import find
 from worldrt.memory.slots import Region
 from worldrt.sampler import Step, sample, steps_of, to_clean
@@ -103,7 +104,7 @@ class Session:
             world.cache_shape,
             device=world.device,
         )
-        self.cloud = PointCloud(config.memory.capacity, world.camera)
+        self.cloud = LayeredCloud(config.memory.capacity, world.camera)
         self.pose = start.poses[0]
         """[4, 4] where the camera stands."""
         self.frames = 0
@@ -211,7 +212,7 @@ class Session:
             image = self.world.codec.restore(latents[0], plan.splat, plan.mask)
             frames, depth = unpack(image, self.world.config.codec.near)
         with _Timer(self._stage_ms, "insert"):
-            self.cloud.insert_block(frames, depth, plan.poses, real=False)
+            self.cloud.imagine(frames, depth, plan.poses, plan.mask[:, 0].cpu().numpy())
         first, self.frames = self.frames, self.frames + len(frames)
         return Chunk(
             frames=frames,
@@ -262,14 +263,14 @@ class Session:
             repeats = np.minimum(np.arange(size), len(poses) - 1)
             rgb, depth, poses, whole = rgb[repeats], depth[repeats], poses[repeats], size
         early = len(poses) - whole
-        self.cloud.insert_block(rgb[:early], depth[:early], poses[:early])
+        self.cloud.remember(rgb[:early], depth[:early], poses[:early])
         self.pose = poses[max(early - 1, 0)]
         for first in range(early, len(poses), size):
             block = slice(first, first + size)
             plan = self._choose(poses[block])
             image = pack(rgb[block], depth[block], near).to(self.world.device)
             self._write_context(plan, self.world.codec.encode(image)[None], first=True)
-            self.cloud.insert_block(rgb[block], depth[block], poses[block])
+            self.cloud.remember(rgb[block], depth[block], poses[block])
 
 
 def batched_keys(actions: Sequence[Keys], size: int) -> Iterator[tuple[Keys, ...]]:

@@ -1,0 +1,90 @@
+"""Two clouds drawn as one: what was really seen lies before what was imagined.
+
+An imagined surface is a guess, its depth too; where it would hide a place that was really seen, the
+place wins. So nothing that a rollout imagines can spoil what it was given.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldrt.geometry.camera import Camera
+from worldrt.memory.cloud import COVERED, PointCloud, Splat
+
+
+class LayeredCloud:
+    """A point cloud of real frames and one of generated frames, each of its own capacity.
+
+    Args:
+        capacity: points of either cloud; at least a frame's pixels.
+        camera: of the frames that are written and of the views.
+
+    Raises:
+        ConfigError: the capacity is less than a frame's pixels.
+    """
+
+    def __init__(self, capacity: int, camera: Camera) -> None:
+        self.real = PointCloud(capacity, camera)
+        self.imagined = PointCloud(capacity, camera)
+
+    def __len__(self) -> int:
+        return len(self.real) + len(self.imagined)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the arrays, the same from the first frame on."""
+        return self.real.bytes + self.imagined.bytes
+
+    def remember(
+        self,
+        rgb: NDArray[np.uint8],
+        depth: NDArray[np.float32],
+        poses: NDArray[np.float64],
+    ) -> int:
+        """Write real frames; see `PointCloud.insert_block`. Returns the points written."""
+        return self.real.insert_block(rgb, depth, poses)
+
+    def imagine(
+        self,
+        rgb: NDArray[np.uint8],
+        depth: NDArray[np.float32],
+        poses: NDArray[np.float64],
+        known: NDArray[np.float32],
+    ) -> int:
+        """Write what generated frames show of places that nothing was known of.
+
+        Args:
+            rgb: [F, Y, X, 3].
+            depth: [F, Y, X] metres along z.
+            poses: [F, 4, 4] camera to world.
+            known: [F, Y, X] mask of the view that the frames were generated from.
+
+        Returns:
+            Points written.
+        """
+        frames = zip(rgb, depth, poses, known > COVERED, strict=True)
+        return sum(
+            self.imagined.insert(image, far, pose, real=False, leave=kept)
+            for image, far, pose, kept in frames
+        )
+
+    def view(self, poses: NDArray[np.float64]) -> Splat:
+        """Both clouds seen from V poses, the imagined one where the real one shows nothing.
+
+        Args:
+            poses: [V, 4, 4] camera to world.
+        """
+        real, guess = self.real.view(poses), self.imagined.view(poses)
+        rest = (1 - real.mask) * guess.mask
+        mask = real.mask + rest
+        share = real.mask / np.maximum(mask, 1e-6)
+        # Depths are mixed as their inverses, which are linear in the image of a plane.
+        inverse = np.zeros_like(mask)
+        for cloud, weight in ((real, share), (guess, 1 - share)):
+            np.add(
+                inverse, weight / np.maximum(cloud.depth, 1e-6), out=inverse, where=cloud.mask > 0
+            )
+        return Splat(
+            rgb=share[..., None] * real.rgb + (1 - share[..., None]) * guess.rgb,
+            depth=np.where(mask > 0, 1 / np.maximum(inverse, 1e-6), 0).astype(np.float32),
+            mask=mask,
+        )
