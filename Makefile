@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO := maze --out out/demo.mp4 --seconds 12 --context-frames 96 --path out-and-back
+DEMO := maze --start banners --context-frames 96 --seconds 12 --out out/demo.mp4 \
+	--path "L*40 W*4 L*32 S*4 J*36 W*4 J*36 S*4 L*20"
 BENCH := world maze --out out/bench
 
 help:  ## list the targets
