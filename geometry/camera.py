@@ -48,8 +48,8 @@ class Camera:
 
     def directions(self) -> NDArray[np.float64]:
         """Directions through the pixels' centres in camera axes, [Y, X, 3], third component 1."""
-        x = (np.arange(self.width) + 0.5 - self.cx) / self.fx
-        y = (np.arange(self.height) + 0.5 - self.cy) / self.fy
+        x = (np.arange(self.width, dtype=np.float64) + 0.5 - self.cx) / self.fx
+        y = (np.arange(self.height, dtype=np.float64) + 0.5 - self.cy) / self.fy
         columns, rows = np.meshgrid(x, y)
         return np.stack([columns, rows, np.ones_like(columns)], axis=-1)
 

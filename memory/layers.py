@@ -74,17 +74,21 @@ class LayeredCloud:
             poses: [V, 4, 4] camera to world.
         """
         real, guess = self.real.view(poses), self.imagined.view(poses)
-        rest = (1 - real.mask) * guess.mask
-        mask = real.mask + rest
-        share = real.mask / np.maximum(mask, 1e-6)
+        one = np.float32(1)
+        mask = real.mask + (one - real.mask) * guess.mask
+        share = real.mask / np.maximum(mask, np.float32(1e-6))
         # Depths are mixed as their inverses, which are linear in the image of a plane.
-        inverse = np.zeros_like(mask)
-        for cloud, weight in ((real, share), (guess, 1 - share)):
-            np.add(
-                inverse, weight / np.maximum(cloud.depth, 1e-6), out=inverse, where=cloud.mask > 0
-            )
+        inverse = share * _inverse(real.depth) + (one - share) * _inverse(guess.depth)
+        colour = share[..., None]
         return Splat(
-            rgb=share[..., None] * real.rgb + (1 - share[..., None]) * guess.rgb,
-            depth=np.where(mask > 0, 1 / np.maximum(inverse, 1e-6), 0).astype(np.float32),
-            mask=mask,
+            rgb=(colour * real.rgb + (one - colour) * guess.rgb).astype(np.float32, copy=False),
+            depth=_inverse(inverse),
+            mask=mask.astype(np.float32, copy=False),
         )
+
+
+def _inverse(depth: NDArray[np.floating]) -> NDArray[np.float32]:
+    """1 / depth, and 0 where depth is 0: nothing is known there."""
+    inverse = np.zeros(depth.shape, np.float32)
+    np.divide(1, depth, out=inverse, where=depth > 0)
+    return inverse

@@ -21,7 +21,7 @@ def test_soak_notes_the_state_as_it_goes(world_folder: Path, tmp_path: Path) -> 
     assert len({(row.cache_bytes, row.cloud_bytes) for row in report.rows}) == 1
     assert all(row.block_ms > 0 and row.process_mb > 50 for row in report.rows)
     points = [row.cloud_points for row in report.rows]
-    assert points == sorted(points) and points[-1] <= 10_000
+    assert points == sorted(points) and points[-1] <= 20_000
     found = json.loads((out / "soak.json").read_text())
     assert found["rows"][-1]["block"] == WARM_UP + 10
     assert read_image(out / "soak.png").std() > 0

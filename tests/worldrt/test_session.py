@@ -221,8 +221,9 @@ def test_start_becomes_context_and_memory(
     cloud = PointCloud(world.config.memory.capacity, world.camera)
     order = early + shown
     cloud.insert_block(start.rgb[order], start.depth[order], start.poses[order])
-    np.testing.assert_array_equal(session.cloud.points, cloud.points)
-    np.testing.assert_array_equal(session.cloud.colours, cloud.colours)
+    np.testing.assert_array_equal(session.cloud.real.points, cloud.points)
+    np.testing.assert_array_equal(session.cloud.real.colours, cloud.colours)
+    assert len(session.cloud.imagined) == 0
 
 
 def test_real_frames_reach_the_generator_through_the_cache(world: World, start: Start) -> None:
