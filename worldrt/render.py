@@ -122,6 +122,8 @@ def render(order: Order) -> Report:
         )
     if order.json and not order.json.parent.is_dir():
         raise OutputError(f"The folder {order.json.parent} does not exist; make it first.")
+    if order.json and order.json.is_dir():
+        raise OutputError(f"{order.json} is a folder; name a file for the figures.")
     world = World.load(order.world)
     config = world.config
     frames = max(1, round(order.seconds * config.fps)) if order.seconds else None

@@ -64,6 +64,7 @@ class _Plan(NamedTuple):
     """What a block is told, computed once for all its passes."""
 
     poses: NDArray[np.float64]  # [T, 4, 4]
+    known: NDArray[np.float32]  # [T, Y, X], the mask on the host
     splat: Tensor  # [T, 4, Y, X]
     mask: Tensor  # [T, 1, Y, X]
     hint: Tensor  # [1, T, C, h, w]
@@ -182,7 +183,7 @@ class Session:
             conditions = self.world.model.read_conditions(camera[None], spatial.maps[None])
             assert conditions is not None  # both maps were given
             self.cache.open_block(len(poses))
-        return _Plan(poses, splat, mask, spatial.hint[None], conditions)
+        return _Plan(poses, view.mask, splat, mask, spatial.hint[None], conditions)
 
     def _run(self, plan: _Plan) -> Tensor:
         shape = plan.hint.shape
@@ -212,13 +213,13 @@ class Session:
             image = self.world.codec.restore(latents[0], plan.splat, plan.mask)
             frames, depth = unpack(image, self.world.config.codec.near)
         with _Timer(self._stage_ms, "insert"):
-            self.cloud.imagine(frames, depth, plan.poses, plan.mask[:, 0].cpu().numpy())
+            self.cloud.imagine(frames, depth, plan.poses, plan.known)
         first, self.frames = self.frames, self.frames + len(frames)
         return Chunk(
             frames=frames,
             depth=depth,
             poses=plan.poses,
-            remembered=plan.mask[:, 0].cpu().numpy(),
+            remembered=plan.known,
             latents=latents[0],
             first=first,
             stage_ms=self._stage_ms,

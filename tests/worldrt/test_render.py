@@ -367,3 +367,11 @@ def test_figures_are_sums_over_the_blocks(tally: Tally) -> None:
     assert (report.frames, tally.frames, tally.blocks) == (7, 8, 2)
     assert report.fps == 20
     assert report.stage_ms == {"steps": 150, "decode": 50}
+
+
+def test_figures_into_a_folder_are_refused_before_anything_is_made(
+    order: Order, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match="is a folder"):
+        render(replace(order, json=tmp_path))
+    assert not order.out.exists()

@@ -259,6 +259,15 @@ def test_remembered_is_what_the_cloud_showed_before_the_block(world: World, star
     assert session.follow(poses).remembered.mean() > known.mean() + 0.1
 
 
+def test_what_was_made_is_never_taken_for_real(world: World, start: Start) -> None:
+    session = Session(world, start)
+    before = session.cloud.real.points.copy()
+    for _ in session.stream(random_walk(1, 5 * BLOCK)):
+        pass
+    np.testing.assert_array_equal(session.cloud.real.points, before)
+    assert len(session.cloud.imagined) > 0
+
+
 @pytest.mark.parametrize("policy", ["window", "pack"])
 def test_stages_are_named_and_add_up(world: World, start: Start, policy: str) -> None:
     session = Session(world, start, policy=policy)
