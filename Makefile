@@ -12,7 +12,7 @@ help:  ## list the targets
 
 install: .venv/installed  ## set up .venv with the locked packages and worldrt itself
 
-demo: install  ## render a walk out and back to out/demo.mp4
+demo: install  ## render a 12-second walk to out/demo.mp4
 	@mkdir -p out
 	$(BIN)/worldrt render $(DEMO)
 
