@@ -24,7 +24,7 @@ class MidBank:
         shape: the model's numbers.
         dtype, device: of the stored tensors.
 
-    Source: PackForcing, dynamic context selection; linear form in kv_policies 2.1.
+    Source: PackForcing, dynamic context selection; a sum over queries is linear, so it comes first.
     """
 
     def __init__(
