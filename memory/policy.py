@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
+from typing import NamedTuple
 
 from worldrt.errors import ConfigError
 from worldrt.memory.compress import Packer
@@ -91,8 +92,12 @@ class Policy:
         return self.positions is not absolute or self.packer is not None
 
 
-class PolicyLine(tuple[str, str, str]):
-    """Name, one line of summary, source: a row of `worldrt policies`."""
+class PolicyLine(NamedTuple):
+    """A row of `worldrt policies`."""
+
+    name: str
+    summary: str
+    source: str
 
 
 def names() -> list[str]:
@@ -107,7 +112,7 @@ def describe(name: str) -> PolicyLine:
     text = inspect.cleandoc(import_module(f"worldrt.memory.policies.{name}").__doc__ or "")
     summary, _, rest = text.partition("\n")
     source = rest.partition("Source: ")[2].partition("\n\n")[0]
-    return PolicyLine((name, summary, " ".join(source.split())))
+    return PolicyLine(name, summary, " ".join(source.split()))
 
 
 def find(spec: str, block_frames: int) -> Policy:
