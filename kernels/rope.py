@@ -45,7 +45,8 @@ class Rope:
         row_angles = np.repeat(np.outer(rows, row), len(columns), axis=0)
         column_angles = np.tile(np.outer(columns, column), (len(rows), 1))
         self._time = time
-        self._grid = np.concatenate([row_angles, column_angles], axis=1)
+        self._cells = _turns(np.concatenate([row_angles, column_angles], axis=1))
+        self._placed: dict[torch.device | None, Tensor] = {}
 
     @classmethod
     def of_grid(cls, head_dim: int, rows: int, columns: int) -> "Rope":
@@ -55,7 +56,7 @@ class Rope:
     @property
     def tokens(self) -> int:
         """Tokens of one frame, h * w."""
-        return len(self._grid)
+        return len(self._cells)
 
     def table(self, frames: Sequence[float], device: torch.device | None = None) -> Tensor:
         """Unit complex numbers that rotate the tokens of `frames`.
@@ -67,11 +68,30 @@ class Rope:
         Returns:
             [T * h * w, 1, D / 2] complex64, frame-major, then row, then column.
         """
-        time = np.repeat(np.outer(frames, self._time), self.tokens, axis=0)
-        grid = np.tile(self._grid, (len(frames), 1))
-        angles = np.concatenate([time, grid], axis=1)
-        turns = np.exp(1j * angles).astype(np.complex64)
-        return torch.from_numpy(turns[:, None]).to(device)
+        return self.spread(self.times(frames, device))
+
+    def times(self, frames: Sequence[float], device: torch.device | None = None) -> Tensor:
+        """Unit complex numbers of the temporal axis alone, [T, pairs] complex64."""
+        return torch.from_numpy(_turns(np.outer(frames, self._time))).to(device)
+
+    def cells(self, device: torch.device | None = None) -> Tensor:
+        """Unit complex numbers of rows and columns, [h * w, pairs] complex64; made once."""
+        if device not in self._placed:
+            self._placed[device] = torch.from_numpy(self._cells).to(device)
+        return self._placed[device]
+
+    def spread(self, times: Tensor) -> Tensor:
+        """The table of whole frames: temporal turns [T, pairs] by rows and columns; see `table`."""
+        cells = self.cells(times.device)
+        count, tokens = len(times), len(cells)
+        table = times.new_empty(count, tokens, 1, times.shape[1] + cells.shape[1])
+        table[..., : times.shape[1]] = times[:, None, None]
+        table[..., times.shape[1] :] = cells[:, None]
+        return table.flatten(0, 1)
+
+
+def _turns(angles: NDArray[np.float64]) -> NDArray[np.complex64]:
+    return np.exp(1j * angles).astype(np.complex64)
 
 
 def rotate(raw: Tensor, table: Tensor) -> Tensor:

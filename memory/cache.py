@@ -1,27 +1,26 @@
-"""The three-partition key/value cache: sink, packed mid, recent frames, in slots that never shift.
+"""The key/value cache in three partitions: sink, mid, recent frames, in slots that never shift.
 
-Each layer owns one row of slots. Frames of the sink, the recent partition and the current block lie
-in frame slots; the packed blocks that the current block attends to lie behind them. A pass writes
-the block's keys into the block's slots and reads a prefix of the row: nothing is shifted, cloned or
-concatenated, and nothing waits for the device. All that changes between blocks (eviction, packing,
-the sink's new rotation) happens once, in `open_block`, from integers on the host.
-
-Bytes: 2 E of keys and values a token and layer, E more where the policy moves keys (raw keys are
-the truth, every rotation is taken anew from them).
+A block is opened (frames leave, the mid partition takes them, positions are set: once, from numbers
+on the host), its passes write and read, and it is committed. What the mid partition is and where
+things stand is the policy's affair; how rows lie in memory is that of `rows`.
 """
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from worldrt.errors import CacheError, ShapeError
-from worldrt.kernels.attention import attend
-from worldrt.kernels.rope import Rope, rotate
-from worldrt.memory.mid import MidBank
-from worldrt.memory.policy import Policy
-from worldrt.memory.slots import CacheShape, Region, Slots, Span, runs
+from worldrt.kernels.rope import rotate
+from worldrt.memory.coded import CodedRows
+from worldrt.memory.dense import DenseRows
+from worldrt.memory.mid import Look
+from worldrt.memory.policy import Policy, SwitchMode
+from worldrt.memory.rows import Place, Rows, Write
+from worldrt.memory.slots import CacheShape, Note, Region, Span
+from worldrt.memory.timeline import Move, Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +32,13 @@ class Occupancy:
     bytes: int
 
 
-class _Place(NamedTuple):
-    """Where a block's passes write and what they read, fixed when it is opened."""
-
-    tokens: int
-    runs: list[tuple[int, int, int]]  # (first token of the block, of the row, length)
-    table: Tensor  # [tokens, 1, D / 2]
-    end: int  # a prefix of the row is read
-    bias: Tensor | None  # [1, 1, 1, end]; hides what is no part of the context
-
-
 class KVCache:
     """Keys and values of past blocks; the `Context` that the transformer attends to.
 
     Args:
         policy: its parts.
         shape: the model's numbers.
-        dtype: of the stored keys and values.
+        dtype: of keys and values as the model computes them.
         device: where they lie.
     """
 
@@ -61,130 +50,126 @@ class KVCache:
         device: torch.device | None = None,
     ) -> None:
         self.policy, self.shape = policy, shape
-        self._dtype, self._device = dtype, device
-        self._rope = Rope.of_grid(shape.head_dim, shape.rows, shape.columns)
-        partition = policy.partition
-        kept = 4 * shape.block_frames if partition.recent is None else partition.recent
-        self._slots = Slots(partition.sink + kept + shape.block_frames)
-        self._mid = (
-            MidBank(policy.packer, partition, shape, dtype, device) if policy.packer else None
-        )
-        self._sink: list[Span] = []
-        self._recent: list[Span] = []
-        self._block: list[Span] = []
-        self._done = 0
-        self.evicted = 0
-        """Frames that have left the recent partition so far."""
-        self._keys, self._values = self._row(), self._row()
-        self._raw = self._row() if policy.moves else None
-        self._place: _Place | None = None
-        self._late: _Place | None = None
-        self._late_read = False
-        self._clean = self._first = self._chosen = False
+        self._time = Timeline(policy, shape.block_frames)
+        bounds = policy.bounds(shape.block_frames)
+        self._rows = _open_rows(policy, shape, self._time.slots.capacity, dtype, device)
+        self._mid = policy.mid.open(shape, bounds, self._rows.tail) if policy.mid else None
+        self.seconds = 0.0
+        """Host time spent so far on bookkeeping, on moving keys and on choosing them."""
+        self._place: Place | None = None
+        self._late: Place | None = None
+        self._late_read = self._rewriting = False
+        self._clean = self._first = self._begun = False
 
     # What is asked about it.
 
     @property
     def frames(self) -> int:
         """Latent frames committed since the start."""
-        return self._done
+        return self._time.done
+
+    @property
+    def evicted(self) -> int:
+        """Latent frames that have left the recent partition since the start."""
+        return self._time.evicted
 
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors of the cache; constant unless the policy keeps everything."""
-        rows = [self._keys, self._values] + ([self._raw] if self._raw is not None else [])
-        return sum(row.nbytes for row in rows) + (self._mid.nbytes if self._mid else 0)
+        return self._rows.nbytes + (self._mid.nbytes if self._mid else 0)
 
     @property
     def fuses(self) -> bool:
         """Whether a block's clean pass may run with the next block's first step and be exact.
 
-        It is where nothing that the clean pass reads moves or is packed in between, and where the
+        It is where nothing that the clean pass reads moves or is chosen in between, and where the
         block itself is not evicted by the next one.
         """
-        kept = self.policy.partition.recent
-        return not self.policy.moves and (kept is None or kept >= self.shape.block_frames)
+        policy = self.policy
+        recent = policy.partition.recent
+        kept = recent is None or recent >= self.shape.block_frames
+        return kept and policy.mid is None and not policy.positions.moves and not policy.rewrites
 
     def occupancy(self) -> dict[Region, Occupancy]:
         """Frames, tokens and bytes in use by region."""
-        shape = self.shape
-        row = self._keys.element_size() * shape.batch * shape.layers * shape.heads * shape.head_dim
-        token = row * (3 if self._raw is not None else 2)
         found = {
             region: Occupancy(
-                len(spans), len(spans) * shape.tokens, len(spans) * shape.tokens * token
+                len(spans), len(spans) * self.shape.tokens, len(spans) * self._rows.frame_bytes
             )
             for region, spans in (
-                (Region.SINK, self._sink),
-                (Region.RECENT, self._recent),
-                (Region.BLOCK, self._block),
+                (Region.SINK, self._time.sink),
+                (Region.RECENT, self._time.recent),
+                (Region.BLOCK, self._time.block),
             )
         }
-        blocks, tokens = (self._mid.blocks, self._mid.tokens) if self._mid else (0, 0)
-        found[Region.MID] = Occupancy(
-            blocks * shape.block_frames, blocks * tokens, blocks * tokens * row * 2
-        )
+        frames, tokens, own = 0, 0, 0
+        if self._mid:
+            frames, tokens, own = self._mid.frames, self._mid.tokens, self._mid.nbytes
+        found[Region.MID] = Occupancy(frames, tokens, own + tokens * self._rows.token_bytes)
         return found
 
     def positions(self) -> dict[Region, list[float]]:
         """Temporal position of each frame (sink, recent, block) as its keys now stand."""
         return {
-            Region.SINK: [span.position for span in self._sink],
-            Region.RECENT: [span.position for span in self._recent],
-            Region.BLOCK: [span.position for span in self._block],
+            Region.SINK: [span.position for span in self._time.sink],
+            Region.RECENT: [span.position for span in self._time.recent],
+            Region.BLOCK: [span.position for span in self._time.block],
         }
 
     # The way of one block.
 
-    def open_block(self, frames: int) -> None:
-        """Make room for a block: evict, pack, move the sink. Host integers and once-a-block copies.
+    def open_block(self, frames: int, notes: Sequence[Note] = ()) -> None:
+        """Make room for a block: frames leave, the mid takes them, everything is placed.
 
         Args:
-            frames: latent frames of the block, 1 to `shape.block_frames`.
+            frames: latent frames of the block, 1 to the most that the policy writes at once.
+            notes: [frames] what is known of them; empty: nothing.
 
         Raises:
             CacheError: a block is open already, or `frames` is out of range.
         """
-        if self._block:
-            raise CacheError(f"A block of {len(self._block)} frames is open; commit it first.")
-        if not 1 <= frames <= self.shape.block_frames:
+        self._check_closed()
+        most = self.policy.most_written(self.shape.block_frames)
+        if not 1 <= frames <= most:
             raise CacheError(
-                f"A block of {frames} frames was asked for; this cache takes 1 to "
-                f"{self.shape.block_frames}."
+                f"A block of {frames} frames was asked for; this cache takes 1 to {most}."
             )
-        self._evict(frames)
-        self._move_sink()
-        taken = self._slots.take(frames)
-        self._block = [
-            Span(self._done + index, slot, float(self._done + index))
-            for index, slot in enumerate(taken)
-        ]
-        self._place = self._lay_out()
-        self._chosen = self._mid is None
+        began = time.perf_counter()
+        self._make_room(frames)
+        self._time.open(frames, notes)
+        moves, start = self._time.place(self._mid)
+        self._move(moves)
+        tail = 0
+        if self._mid is not None:
+            self._mid.lay_out(start, self._time.block[self.policy.state :])
+            tail = self._mid.tokens
+        self._place = self._rows.place(self._time.block, self._time.kept, tail)
+        self._begun = False
+        self.seconds += time.perf_counter() - began
 
     def begin_pass(self, *, first: bool = False, clean: bool = False) -> None:
         """Say which pass comes next.
 
         Args:
-            first: the block's first pass: packed blocks are chosen by its queries.
+            first: the block's first pass: a mid that goes by queries chooses now.
             clean: the pass whose keys stay.
 
         Raises:
-            CacheError: no block is open, or packed blocks were not chosen yet.
+            CacheError: no block is open, or its first pass was left out.
         """
-        if not self._block:
+        if self._place is None:
             raise CacheError("A pass needs an open block; call open_block first.")
         if self._late_read:
             self._late, self._late_read = None, False
         if self._late is not None and (clean or not first):
             raise CacheError("A late block's clean pass goes with the next block's first step.")
         self._late_read = self._late is not None
-        if not (first or self._chosen):
-            raise CacheError("A block's first pass chooses its packed blocks; say first=True.")
-        self._first, self._clean, self._chosen = first, clean, True
+        if not (first or self._begun):
+            raise CacheError("A block's first pass chooses what it attends to; say first=True.")
+        self._first, self._clean, self._begun = first, clean, True
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Write the block's keys and values, then attend to all of the context; see `Context`.
+        """Write the pass's keys and values, then attend to all of the context; see `Context`.
 
         With a late block the pass holds its clean tokens first, then those of the open block.
 
@@ -199,10 +184,12 @@ class KVCache:
             expected = f"[B, {late + self._place.tokens}, H, D] for the open block"
             raise ShapeError("query", query.shape, expected)
         if self._late is None:
-            return self._pass(layer, self._place, query, key, value)
+            return self._pass(layer, self._place, query, key, value, self._clean)
         # In this order: the open block may lie where frames lay that the late one still reads.
-        clean = self._pass(layer, self._late, query[:, :late], key[:, :late], value[:, :late])
-        noisy = self._pass(layer, self._place, query[:, late:], key[:, late:], value[:, late:])
+        clean = self._pass(layer, self._late, query[:, :late], key[:, :late], value[:, :late], True)
+        noisy = self._pass(
+            layer, self._place, query[:, late:], key[:, late:], value[:, late:], False
+        )
         return torch.cat([clean, noisy], dim=1)
 
     def commit(self, *, late: bool = False) -> None:
@@ -215,115 +202,136 @@ class KVCache:
         Raises:
             CacheError: no block is open, or its clean pass is missing.
         """
-        if not self._block or not (self._clean or (late and self.fuses)):
+        if self._place is None or not (self._clean or (late and self.fuses)):
             raise CacheError("Only a block whose clean pass has run can be committed.")
-        for span in self._block:
-            young = len(self._sink) < self.policy.partition.sink
-            (self._sink if young else self._recent).append(span)
-        self._done += len(self._block)
-        self._block = []
+        if not self._rewriting:
+            block = self._time.join()
+            if self._mid is not None:
+                self._mid.commit(block)
         self._late, self._place = (self._place if late else None), None
-        self._late_read = self._clean = False
+        self._late_read = self._clean = self._rewriting = False
+
+    # Changes of prompt and scene, and contexts that are written anew.
+
+    def switch(self, mode: SwitchMode, note: Note | None = None) -> None:
+        """Forget or bring back what a switch asks for; a recache is `open_again` and a clean pass.
+
+        Args:
+            mode: one that the policy supports.
+            note: of the scene to recall.
+
+        Raises:
+            ConfigError: the policy does not support it.
+            CacheError: a block is open, or a clean pass is still to run.
+        """
+        self.policy.check_switch(mode)
+        self._check_closed()
+        if self._late is not None:
+            raise CacheError("A switch needs the last block's clean pass; run it first.")
+        if mode in (SwitchMode.FLUSH, SwitchMode.CUT, SwitchMode.RECALL):
+            self._time.flush(cut=mode is SwitchMode.CUT)
+            if self._mid is not None:
+                self._mid.flush()
+        if mode is SwitchMode.RECALL and self._mid is not None:
+            self._mid.recall(note or Note())
+
+    def open_again(self) -> list[int]:
+        """Open the last frames once more, to be encoded again in one clean pass.
+
+        Once the rollout is longer than what is encoded again, a kept sink is attended to as it is,
+        and frames that lie nowhere any more ask but are not written.
+
+        Returns:
+            Their indices, in order; empty: there are none, and no pass is opened.
+
+        Source: LongLive (arXiv 2509.22622), key/value recache.
+        """
+        self._check_closed()
+        frames, written, moves = self._time.again()
+        if frames:
+            self._move(moves)
+            self._rewrite(written, [span for span, _ in moves])
+        return frames
+
+    def open_sink(self) -> int:
+        """Open the sink's frames, to be written anew in one clean pass that sees nothing else.
+
+        Returns:
+            How many frames are to be given.
+        """
+        self._check_closed()
+        sink = self._time.renew_sink()
+        self._rewrite(sink, [])
+        return len(sink)
+
+    def rewind(self, frames: int) -> None:
+        """Forget all keys; the last `frames` frames are about to be written again.
+
+        Raises:
+            CacheError: a block is open.
+        """
+        self._check_closed()
+        self._time.forget(self._time.kept)
+        self._time.done -= frames
 
     # Inside.
 
-    def _row(self) -> Tensor:
-        shape = self.shape
-        behind = self._mid.view_tokens if self._mid else 0
-        length = self._slots.capacity * shape.tokens + behind
-        size = (shape.layers, shape.batch, length, shape.heads, shape.head_dim)
-        return torch.zeros(size, dtype=self._dtype, device=self._device)
-
-    def _evict(self, frames: int) -> None:
-        kept = self.policy.partition.recent
-        if kept is None:
-            if self._slots.free < frames:
-                self._grow()
-            return
-        while len(self._recent) > kept:
-            leaving = self._recent[: self.shape.block_frames if self._mid else 1]
-            if self._mid is not None:
-                self._pack(leaving)
-            for span in leaving:
-                self._slots.give(span.slot)
-            self.evicted += len(leaving)
-            del self._recent[: len(leaving)]
-
-    def _pack(self, leaving: list[Span]) -> None:
-        assert self._mid is not None and self._raw is not None
-        if len(leaving) != self.shape.block_frames:
+    def _check_closed(self) -> None:
+        if self._place is not None:
             raise CacheError(
-                f"{len(leaving)} frames leave the recent partition, the packer takes blocks of "
-                f"{self.shape.block_frames}; give this policy blocks of one size."
+                f"A block of {len(self._time.block)} frames is open; commit it first."
             )
-        tokens = self.shape.tokens
-        index = torch.cat(
-            [torch.arange(span.slot * tokens, (span.slot + 1) * tokens) for span in leaving]
-        ).to(self._device)
-        self._mid.push(leaving[0].frame, self._raw[:, :, index], self._values[:, :, index])
 
-    def _move_sink(self) -> None:
-        if not self._sink or self._raw is None:
-            return
-        oldest = self._mid.oldest if self._mid else None
-        kept = (
-            oldest if oldest is not None else self._recent[0].frame if self._recent else self._done
-        )
-        wanted = self.policy.positions([span.frame for span in self._sink], kept)
-        tokens = self.shape.tokens
-        for span, position in zip(self._sink, wanted, strict=True):
-            if span.position != position:
-                here = slice(span.slot * tokens, (span.slot + 1) * tokens)
-                table = self._rope.table([position], self._device)
-                self._keys[:, :, here] = rotate(self._raw[:, :, here], table)
-                span.position = position
+    def _make_room(self, frames: int) -> None:
+        """Let frames leave `recent`; the mid partition takes them."""
+        slots, mid = self._time.slots, self.policy.mid
+        if self.policy.partition.recent is None and slots.free < frames:
+            slots.grow(2 * slots.capacity)
+            self._rows.grow(slots.capacity)
+        for group in self._time.leaving(frames, self._mid.frames if self._mid else 0):
+            if self._mid is not None and mid is not None:
+                self._mid.admit(group, *self._rows.take(group, mid.raw))
+            self._time.forget(group)
 
-    def _lay_out(self) -> _Place:
-        """What a pass reads: the shortest prefix that holds all of the context, holes hidden."""
-        tokens, capacity = self.shape.tokens, self._slots.capacity
-        used = 1 + max(span.slot for span in (*self._sink, *self._recent, *self._block))
-        holes = self._slots.holes()
-        behind = self._mid.lay_out() if self._mid else 0
-        if behind:
-            holes = [*holes, *range(used, capacity)]
-            used = capacity
-        end = used * tokens + behind
-        bias = None
-        if holes:
-            bias = torch.zeros(1, 1, 1, end, dtype=self._dtype)
-            for slot in holes:
-                bias[..., slot * tokens : (slot + 1) * tokens] = -torch.inf
-            bias = bias.to(self._device)
-        stretches = runs([span.slot for span in self._block])
-        return _Place(
-            tokens=len(self._block) * tokens,
-            runs=[(i * tokens, s * tokens, n * tokens) for i, s, n in stretches],
-            table=self._rope.table([span.position for span in self._block], self._device),
-            end=end,
-            bias=bias,
-        )
+    def _move(self, moves: Sequence[Move]) -> None:
+        """Frames whose position is another now are rotated anew from their raw keys."""
+        moved = [(span, to) for span, to in moves if span.position != to]
+        if moved:
+            self._rows.turn([span for span, _ in moved], [to for _, to in moved])
+        for span, to in moved:
+            span.position = to
 
-    def _pass(self, layer: int, place: _Place, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Write a block's keys and values into its slots and read its context."""
-        keys, values = self._keys[layer], self._values[layer]
-        rotated = rotate(key, place.table)
-        for source, target, length in place.runs:
-            keys[:, target : target + length] = rotated[:, source : source + length]
-            values[:, target : target + length] = value[:, source : source + length]
-            if self._clean and self._raw is not None:
-                self._raw[layer, :, target : target + length] = key[:, source : source + length]
-        if self._first and self._mid is not None:
-            start = self._slots.capacity * self.shape.tokens
-            self._mid.select(layer, query, keys[:, start:], values[:, start:])
-        query = rotate(query, place.table)
-        return attend(query, keys[:, : place.end], values[:, : place.end], place.bias)
+    def _rewrite(self, written: Sequence[Span], read: Sequence[Span]) -> None:
+        """Open a pass over frames that were committed before."""
+        self._place = self._rows.place(written, read, 0)
+        self._rewriting, self._begun = True, False
 
-    def _grow(self) -> None:
-        """Twice the slots: only for the policy that keeps everything."""
-        self._slots.grow(2 * self._slots.capacity)
-        self._keys, self._values = self._widened(self._keys), self._widened(self._values)
+    def _pass(
+        self, layer: int, place: Place, query: Tensor, key: Tensor, value: Tensor, clean: bool
+    ) -> Tensor:
+        """One layer: write what a block brings and read its context."""
+        turned = rotate(query, place.table)
+        write = Write(key, rotate(key, place.table), value, clean)
+        if self._mid is not None and not self._rewriting:
+            began = time.perf_counter()
+            self._mid.read(Look(layer, self._first, clean, query, turned, key, write.key, value))
+            self.seconds += time.perf_counter() - began
+        return self._rows.attend(layer, place, turned, write)
 
-    def _widened(self, row: Tensor) -> Tensor:
-        wide = self._row()
-        wide[:, :, : row.shape[2]] = row
-        return wide
+
+def _open_rows(
+    policy: Policy,
+    shape: CacheShape,
+    slots: int,
+    dtype: torch.dtype,
+    device: torch.device | None,
+) -> Rows:
+    """The rows that a policy needs."""
+    mid = policy.mid
+    room = mid.room(shape, policy.bounds(shape.block_frames)) if mid else 0
+    weights = mid.weights if mid else "none"
+    if policy.codec is not None:
+        return CodedRows(policy.codec, shape, slots, room, weights, dtype, device)
+    return DenseRows(
+        shape, slots, room, raw=policy.moves, weights=weights, dtype=dtype, device=device
+    )

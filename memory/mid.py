@@ -1,118 +1,128 @@
-"""The mid partition: packed blocks in a ring, and the choice of those that a block attends to."""
+"""The mid partition: whatever a policy keeps between the first frames and the last ones.
 
-from collections import deque
+A part of a policy says what the partition is (`MidPart`, immutable); a cache opens it (`Mid`, the
+state). It owns the tail of every layer's row: what it writes there is attended to, with no copy in
+a pass. Sinks that change, anchors, packed blocks, selected tokens and running means are all mids.
+"""
 
-import torch
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol
+
 from torch import Tensor
 
-from worldrt.kernels.rope import Rope, rotate
-from worldrt.memory.compress import Packer
-from worldrt.memory.policy import Partition
-from worldrt.memory.slots import CacheShape
+from worldrt.memory.slots import CacheShape, Note, Span
+
+Weights = Literal["none", "keys", "heads"]
+"""What a mid's logit biases differ by: nothing (there are none), key, or head and key."""
 
 
-class MidBank:
-    """Packed blocks, each with its keys at their own position, its values and its mean raw key.
+class Bounds(NamedTuple):
+    """Bounds that a mid must fit into, from the policy's partition."""
 
-    A packed block never moves: what stands before it (the sink) moves up instead. Affinity of a
-    block is the sum over queries, heads and its tokens of q . k, both raw, which equals the product
-    of the summed query with the mean key: two vectors a head, no score matrix.
+    most: int
+    """Most frames that leave `recent` at once."""
+    sink: int
+    """Frames of the sink."""
 
-    Args:
-        packer: how a block is packed.
-        partition: how many are kept (mid) and attended to (top).
-        shape: the model's numbers.
-        dtype, device: of the stored tensors.
 
-    Source: PackForcing, dynamic context selection; a sum over queries is linear, so it comes first.
-    """
+class Tail(NamedTuple):
+    """The end of every row, of `room` tokens R; the mid writes it, passes read a prefix of it."""
 
-    def __init__(
-        self,
-        packer: Packer,
-        partition: Partition,
-        shape: CacheShape,
-        dtype: torch.dtype,
-        device: torch.device | None,
-    ) -> None:
-        self._packer, self._shape, self._device = packer, shape, device
-        self._kept, self._attended = partition.mid, partition.attended_mid
-        self._grid = packer.grid(shape.block_frames, shape.rows, shape.columns)
-        self._rope = Rope(shape.head_dim, self._grid.rows, self._grid.columns)
-        self._ring: deque[tuple[int, int]] = deque()  # (first frame, place), oldest first
-        size = (shape.layers, shape.batch, self._kept, self.tokens, shape.heads, shape.head_dim)
-        self._keys = torch.zeros(size, dtype=dtype, device=device)
-        self._values = torch.zeros(size, dtype=dtype, device=device)
-        self._means = torch.zeros((*size[:3], *size[4:]), device=device)
-        self._order = torch.zeros(0, dtype=torch.long)
+    keys: Tensor
+    """[N, B, R, H, D] rotated to where they stand."""
+    values: Tensor
+    """[N, B, R, H, D]"""
+    bias: Tensor | None
+    """[N, B, 1 or H, R] added to the logits; None where the part's `weights` is `none`."""
 
-    @property
-    def tokens(self) -> int:
-        """Tokens of a packed block."""
-        return self._grid.tokens
 
-    @property
-    def view_tokens(self) -> int:
-        """Room that the attended blocks need in a row of the cache."""
-        return self._attended * self.tokens
+class Look(NamedTuple):
+    """What a mid may see of one layer's pass; all tensors are the pass's own, not copies."""
 
-    @property
-    def blocks(self) -> int:
-        """Packed blocks now kept."""
-        return len(self._ring)
+    layer: int
+    first: bool
+    """The block's first pass: the noisiest queries."""
+    clean: bool
+    """The pass whose keys stay."""
+    raw_query: Tensor
+    """[B, L, H, D] before rotation."""
+    query: Tensor
+    """[B, L, H, D] rotated."""
+    raw_key: Tensor
+    """[B, L, H, D]"""
+    key: Tensor
+    """[B, L, H, D] rotated."""
+    value: Tensor
+    """[B, L, H, D]"""
 
-    @property
-    def oldest(self) -> int | None:
-        """First frame of the oldest packed block; None when there is none."""
-        return self._ring[0][0] if self._ring else None
 
-    @property
-    def nbytes(self) -> int:
-        return self._keys.nbytes + self._values.nbytes + self._means.nbytes
+class Mid:
+    """A cache's mid partition; the methods of this base do nothing, and a mid needs not all."""
 
-    def push(self, frame: int, raw: Tensor, value: Tensor) -> None:
-        """Pack a block; the oldest one makes room.
+    tokens: int = 0
+    """Tokens at the start of the tail that the current block's passes read."""
+    frames: int = 0
+    """Latent frames that these tokens stand for."""
+    width: float = 0.0
+    """Positions that it takes up between sink and recent."""
+    own: float | None = None
+    """Position of its first token where that is its own affair."""
+    nbytes: int = 0
+    """Bytes of its own tensors, the tail not counted."""
+
+    def admit(self, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
+        """Take frames that leave `recent`, before the next block is laid out.
 
         Args:
-            frame: its first latent frame.
-            raw: [N, B, L, H, D] raw keys.
-            value: [N, B, L, H, D].
+            spans: the frames, oldest first.
+            keys: [N, B, L, H, D] raw where the part says so, else rotated as they stood; a copy
+                that the mid may keep.
+            values: [N, B, L, H, D].
         """
-        if not self._kept:
-            return
-        place = self._ring.popleft()[1] if self.blocks == self._kept else self.blocks
-        self._ring.append((frame, place))
-        shape = (self._shape.block_frames, self._shape.rows, self._shape.columns)
-        packed = self._packer.pack(raw, *shape)
-        positions = [frame + offset for offset in self._grid.frames]
-        table = self._rope.table(positions, self._device)
-        self._keys[:, :, place] = rotate(packed, table)
-        self._values[:, :, place] = self._packer.pack(value, *shape)
-        self._means[:, :, place] = packed.float().mean(2)
 
-    def lay_out(self) -> int:
-        """Fix this block's choice to make: places in time order. Returns the tokens attended to."""
-        self._order = torch.tensor([place for _, place in self._ring], device=self._device)
-        return min(self.blocks, self._attended) * self.tokens
-
-    def select(self, layer: int, query: Tensor, keys: Tensor, values: Tensor) -> None:
-        """Choose the blocks with the highest affinity and lay them out, in time order.
-
-        Ties go to the earlier block. Runs on the device without waiting for it.
+    def lay_out(self, start: float, spans: Sequence[Span]) -> None:
+        """Prepare the tail for a block: once, for all layers and passes; sets `tokens`.
 
         Args:
-            layer: index.
-            query: [B, L, H, D] raw queries of the block's first step.
-            keys, values: [B, >= view_tokens, H, D] views of the row behind the frame slots.
+            start: where its first token is to stand (ignored where it has positions of its own).
+            spans: the block's frames.
         """
-        count = min(self.blocks, self._attended)
-        if not count:
-            return
-        means = self._means[layer].index_select(1, self._order)
-        scores = torch.einsum("BHD,BMHD->BM", query.float().sum(1), means)
-        ranked = scores.argsort(dim=1, descending=True, stable=True)[:, :count]
-        chosen = self._order[ranked.sort(dim=1).values]
-        batch = torch.arange(chosen.shape[0], device=chosen.device)[:, None]
-        length = count * self.tokens
-        keys[:, :length] = self._keys[layer][batch, chosen].flatten(1, 2)
-        values[:, :length] = self._values[layer][batch, chosen].flatten(1, 2)
+
+    def read(self, look: Look) -> None:
+        """Called in each layer of each pass before it attends; may rewrite that layer's tail."""
+
+    def commit(self, spans: Sequence[Span]) -> None:
+        """The block is finished; its clean pass has run."""
+
+    def flush(self) -> None:
+        """Forget what a flush or a cut forgets."""
+
+    def recall(self, note: Note) -> None:
+        """Bring back the stored scene that `note` describes best."""
+
+
+class MidPart(Protocol):
+    """What a policy says of its mid partition."""
+
+    @property
+    def raw(self) -> bool:
+        """Whether `Mid.admit` gets raw keys."""
+        ...
+
+    @property
+    def weights(self) -> Weights:
+        """Whether the tail has logit biases."""
+        ...
+
+    @property
+    def whole_blocks(self) -> bool:
+        """Whether frames leave `recent` in whole blocks only."""
+        ...
+
+    def room(self, shape: CacheShape, bounds: Bounds) -> int:
+        """Tokens of the tail."""
+        ...
+
+    def open(self, shape: CacheShape, bounds: Bounds, tail: Tail) -> Mid:
+        """The state of a new cache."""
+        ...

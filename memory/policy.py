@@ -1,60 +1,107 @@
-"""The parts of a cache policy, and the door that finds one by name.
+"""A cache policy is composed of parts; this is the composition, and the door that finds one by name.
 
 A method from the literature is a short file in `policies/` that names its parts; no method forks
 the cache.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from importlib import import_module
 from importlib.resources import files
-from typing import NamedTuple
+from typing import NamedTuple, get_args, get_type_hints
+
+import msgspec
 
 from worldrt.errors import ConfigError
-from worldrt.memory.compress import Packer
+from worldrt.memory.mid import Bounds, MidPart
+from worldrt.memory.positions import Absolute, PositionMap
+from worldrt.memory.quantize import Codec, find_codec
+
+
+UNBOUNDED = 4
+"""Blocks that a cache has room for at first where the policy keeps everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """How many latent frames (sink, recent) and packed blocks (mid, top) the context holds.
+    """How many latent frames the context holds at full resolution.
 
     Args:
         sink: first frames of the rollout, kept for ever.
         recent: last frames, the current block not counted; None: all of them.
-        mid: packed blocks kept between the two.
-        top: how many of them a block attends to, chosen by query-key affinity at its first step;
-            0: all.
+        limit: frames in all (sink, mid, recent and the current block) below which none leaves
+            `recent`; 0: they leave as soon as there are more than `recent`.
     """
 
     sink: int
     recent: int | None
-    mid: int = 0
-    top: int = 0
+    limit: int = 0
+
+
+class SwitchMode(StrEnum):
+    """What becomes of the cache when the prompt or the scene changes."""
+
+    KEEP = "keep"
+    """Nothing: only the text is another."""
+    RECACHE = "recache"
+    """The last frames are encoded again under the new prompt."""
+    FLUSH = "flush"
+    """All but the sink and the last frames are forgotten."""
+    CUT = "cut"
+    """As flush, and the next block stands far from what was before it."""
+    RECALL = "recall"
+    """A scene that was left before is brought back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switches:
+    """What a policy does at a switch; `keep` is always possible.
+
+    Args:
+        recache: last frames that are encoded again; 0: none, the mode is not supported.
+        renew_sink: whether recached frames take the sink's place (without a global sink).
+        flush: last frames that survive a flush; None: not supported.
+        cut: whether a cut is supported; it flushes too.
+        recall: whether the mid partition can bring back a scene.
+    """
+
+    recache: int = 0
+    renew_sink: bool = False
+    flush: int | None = None
+    cut: bool = False
+    recall: bool = False
 
     @property
-    def attended_mid(self) -> int:
-        """Packed blocks in the context of one block."""
-        return min(self.top, self.mid) if self.top else self.mid
+    def modes(self) -> list[SwitchMode]:
+        """Those that are supported."""
+        supported = {
+            SwitchMode.KEEP: True,
+            SwitchMode.RECACHE: self.recache > 0,
+            SwitchMode.FLUSH: self.flush is not None,
+            SwitchMode.CUT: self.cut,
+            SwitchMode.RECALL: self.recall,
+        }
+        return [mode for mode, here in supported.items() if here]
 
 
-PositionMap = Callable[[Sequence[int], int], list[float]]
-"""(frames of the sink, first frame kept after it) -> temporal positions of the sink.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuild:
+    """A context that is written anew before each block, from latents that are kept.
 
-Only distances between queries and keys matter, so all that stands after the sink keeps its own
-frame index, and a map says where the sink is put relative to it.
-"""
+    Args:
+        first: latent frames of the rollout's beginning.
+        last: latent frames of its end.
+        at_once: one pass in which all see each other; else block by block, each seeing those
+            before it.
+        scales: side of the cells over which latents are averaged, by age: the newest `last` frames
+            divided evenly, the first share at `scales[0]` latent cells a side, and so on.
+    """
 
-
-def absolute(sink: Sequence[int], after: int) -> list[float]:
-    """The sink keeps its own indices; its distance to the query grows with the rollout."""
-    del after
-    return [float(frame) for frame in sink]
-
-
-def contiguous(sink: Sequence[int], after: int) -> list[float]:
-    """The sink stands directly before what is kept after it: no distance outgrows training."""
-    return [float(after - len(sink) + index) for index in range(len(sink))]
+    first: int
+    last: int
+    at_once: bool = False
+    scales: tuple[int, ...] = (1,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,33 +110,71 @@ class Policy:
 
     Args:
         name: as the user says it.
-        partition: what the context holds.
-        positions: where the sink stands.
-        packer: what becomes of frames that leave `recent`; None: they are dropped.
+        partition: what the context holds at full resolution.
+        positions: where it stands.
+        mid: what becomes of frames that leave `recent`; None: they are dropped.
+        switches: what happens when the prompt or the scene changes.
+        rebuild: what the whole context is written from before each block; None: it is kept.
+        state: latent frames that are denoised with each block, never shown, and become its sink.
+        lookahead: sink frames that are given anew before each block, from a place ahead.
+        codec: how the frames of sink and recent are stored; None: as the model computes them.
     """
 
     name: str
     partition: Partition
-    positions: PositionMap = absolute
-    packer: Packer | None = None
+    positions: PositionMap = Absolute()
+    mid: MidPart | None = None
+    switches: Switches = Switches()
+    rebuild: Rebuild | None = None
+    state: int = 0
+    lookahead: int = 0
+    codec: Codec | None = None
 
     def __post_init__(self) -> None:
-        counts = (
-            self.partition.sink,
-            self.partition.recent or 0,
-            self.partition.mid,
-            self.partition.top,
-        )
-        if min(counts) < 0:
+        part = self.partition
+        if min(part.sink, part.recent or 0, part.limit) < 0:
             raise ConfigError(
-                f"Policy {self.name!r} counts frames from 0 up, got sink {counts[0]}, "
-                f"recent {counts[1]}, mid {counts[2]}, top {counts[3]}."
+                f"Policy {self.name!r} counts frames from 0 up, got sink {part.sink}, "
+                f"recent {part.recent}, limit {part.limit}."
             )
 
     @property
     def moves(self) -> bool:
-        """Whether keys may change their position or form after they were written."""
-        return self.positions is not absolute or self.packer is not None
+        """Whether raw keys are needed after they were written."""
+        return self.positions.moves or (self.mid is not None and self.mid.raw)
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether keys are written besides those of blocks in order."""
+        return self.rebuild is not None or self.state > 0 or self.lookahead > 0
+
+    def most_written(self, block_frames: int) -> int:
+        """Most frames that are opened at once."""
+        rebuild = self.rebuild
+        given = rebuild.first + rebuild.last if rebuild and rebuild.at_once else 0
+        return max(block_frames, given)
+
+    def slots(self, block_frames: int) -> int:
+        """Frame slots that a cache needs, at first where everything is kept."""
+        part = self.partition
+        recent = UNBOUNDED * block_frames if part.recent is None else part.recent
+        sink = max(part.sink, 2 * self.state, self.lookahead)
+        return max(sink + recent + block_frames, part.limit)
+
+    def bounds(self, block_frames: int) -> Bounds:
+        """What the mid partition must reckon with."""
+        part = self.partition
+        late = part.limit - part.sink - (part.recent or 0)
+        return Bounds(max(block_frames, late), part.sink)
+
+    def check_switch(self, mode: SwitchMode) -> None:
+        """Raise ConfigError unless `mode` is supported."""
+        known = self.switches.modes
+        if mode not in known:
+            raise ConfigError(
+                f"Policy {self.name!r} has no switch mode {mode.value!r}; it knows "
+                f"{', '.join(one.value for one in known)}."
+            )
 
 
 class PolicyLine(NamedTuple):
@@ -98,6 +183,7 @@ class PolicyLine(NamedTuple):
     name: str
     summary: str
     source: str
+    options: str
 
 
 def names() -> list[str]:
@@ -108,37 +194,63 @@ def names() -> list[str]:
 
 
 def describe(name: str) -> PolicyLine:
-    """The policy's summary and source, from its file's docstring."""
-    text = inspect.cleandoc(import_module(f"worldrt.memory.policies.{name}").__doc__ or "")
+    """The policy's summary and source, from its file's docstring, and its options."""
+    module = import_module(f"worldrt.memory.policies.{_module(name)}")
+    text = inspect.cleandoc(module.__doc__ or "")
     summary, _, rest = text.partition("\n")
     source = rest.partition("Source: ")[2].partition("\n\n")[0]
-    return PolicyLine(name, summary, " ".join(source.split()))
+    return PolicyLine(name, summary, " ".join(source.split()), ", ".join(_options(module.build)))
 
 
 def find(spec: str, block_frames: int) -> Policy:
     """Build the policy that a user named.
 
     Args:
-        spec: `NAME` or `NAME:key=value,...`, for example `window:sink=4,recent=8`.
+        spec: `NAME` or `NAME:key=value,...`, for example `window:sink=4,recent=8,codec=int4`.
         block_frames: latent frames of the world's block; defaults are multiples of it.
 
     Raises:
-        ConfigError: unknown name or option, or a value that is no whole number.
+        ConfigError: unknown name or option, or a value that makes no sense.
     """
     name, _, options = spec.partition(":")
     if name not in names():
         raise ConfigError.unknown("policy", name, names())
     build = import_module(f"worldrt.memory.policies.{name}").build
-    known = [key for key in inspect.signature(build).parameters if key != "block_frames"]
-    values: dict[str, int] = {}
+    hints = _options(build)
+    values: dict[str, object] = {}
+    codec = None
     for option in filter(None, options.split(",")):
-        key, _, value = option.partition("=")
-        if key not in known:
-            raise ConfigError.unknown(f"option of policy {name!r}", key, known)
-        try:
-            values[key] = int(value)
-        except ValueError as error:
-            raise ConfigError(
-                f"Option {key!r} of policy {name!r} needs a whole number, got {value!r}."
-            ) from error
-    return build(block_frames=block_frames, **values)
+        key, _, text = option.partition("=")
+        if key == "codec":
+            codec = find_codec(text)
+        elif key not in hints:
+            raise ConfigError.unknown(f"option of policy {name!r}", key, [*hints, "codec"])
+        else:
+            values[key] = _read(name, key, text, hints[key])
+    policy: Policy = build(block_frames=block_frames, **values)
+    return replace(policy, codec=codec)
+
+
+def _options(build: object) -> dict[str, object]:
+    """Type of each option of a policy."""
+    hints = get_type_hints(build)
+    return {key: hint for key, hint in hints.items() if key not in ("block_frames", "return")}
+
+
+def _read(name: str, key: str, text: str, hint: object) -> object:
+    """An option's value.
+
+    Raises:
+        ConfigError: it is not of the option's type.
+    """
+    try:
+        return msgspec.convert(text, hint, strict=False)
+    except msgspec.ValidationError as error:
+        kinds = get_args(hint) or (hint,)
+        wanted = "one of " + ", ".join(kinds) if isinstance(kinds[0], str) else _KINDS[kinds[0]]
+        raise ConfigError(
+            f"Option {key!r} of policy {name!r} needs {wanted}, got {text!r}."
+        ) from error
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}

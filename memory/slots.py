@@ -1,8 +1,11 @@
-"""Which frame lies in which slot of the cache: integers on the host, never a tensor."""
+"""Which frame lies in which slot of the cache: numbers on the host, never on the device."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import heapify, heappop, heappush
+
+import numpy as np
+from numpy.typing import NDArray
 
 from worldrt.errors import CacheError
 
@@ -41,19 +44,34 @@ class Region(StrEnum):
     BLOCK = "block"
 
 
-@dataclass(slots=True)
-class Span:
-    """Cached tokens that stay together: one latent frame, or one packed block.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What is known of a latent frame besides its keys; parts that need more than keys ask for it.
 
     Args:
-        frame: index of its first latent frame since the start of the rollout.
+        pose: [4, 4] world_from_camera; None: the model has no camera.
+        prompt: [C] what its prompt, or where there is none its content, is about; None: unknown.
+    """
+
+    pose: NDArray[np.float64] | None = None
+    prompt: NDArray[np.float32] | None = None
+
+
+@dataclass(slots=True)
+class Span:
+    """The cached tokens of one latent frame.
+
+    Args:
+        frame: its index since the start of the rollout.
         slot: where it lies.
         position: temporal rotary position at which its keys now stand.
+        note: what else is known of it.
     """
 
     frame: int
     slot: int
     position: float
+    note: Note = field(default_factory=Note)
 
 
 class Slots:

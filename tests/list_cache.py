@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldrt.memory.compress import PooledPacker
-from worldrt.memory.policy import Policy, contiguous
+from worldrt.memory.packed import Packed
+from worldrt.memory.policy import Policy
+from worldrt.memory.positions import Contiguous
 from worldrt.memory.slots import CacheShape
 
 Array = NDArray[np.float64]
@@ -84,24 +86,26 @@ class ListCache:
         sink = list(range(min(partition.sink, done)))
         kept = done if partition.recent is None else partition.recent
         recent, middle = list(range(len(sink), done)), list[int]()
-        if self._policy.packer is not None:
+        packed = self._policy.mid
+        assert packed is None or isinstance(packed, Packed)
+        if packed is not None:
             whole = self._shape.block_frames
             leaving = -(-max(0, len(recent) - kept) // whole) * whole
-            middle = recent[:leaving:whole][-partition.mid :] if partition.mid else []
+            middle = recent[:leaving:whole][-packed.blocks :] if packed.blocks else []
             recent = recent[leaving:]
         else:
             recent = recent[max(0, len(recent) - kept) :]
         after = [*middle, *recent, done][0]
-        moved = self._policy.positions is contiguous
+        moved = isinstance(self._policy.positions, Contiguous)
         places = [(float(after - len(sink) + frame if moved else frame), frame) for frame in sink]
         parts = [self._frame(at, layer, batch, frame) for at, frame in places]
-        packed = [self._packed(layer, batch, first) for first in middle]
+        packs = [self._packed(layer, batch, first) for first in middle]
         if (layer, batch) not in self._chosen:
-            scores = [float(np.einsum("lhd,phd->", query, raw)) for raw, _, _ in packed]
-            count = partition.top or len(packed)
-            best = sorted(range(len(packed)), key=lambda index: (-scores[index], index))[:count]
+            scores = [float(np.einsum("lhd,phd->", query, raw)) for raw, _, _ in packs]
+            count = (packed.top if packed else 0) or len(packs)
+            best = sorted(range(len(packs)), key=lambda index: (-scores[index], index))[:count]
             self._chosen[layer, batch] = sorted(best)
-        parts += [packed[index] for index in self._chosen[layer, batch]]
+        parts += [packs[index] for index in self._chosen[layer, batch]]
         parts += [self._frame(float(frame), layer, batch, frame) for frame in recent]
         own = np.concatenate([self._grid(float(done + index)) for index in range(self._size)])
         parts.append((key, value, own))
@@ -124,8 +128,9 @@ class ListCache:
         return self._packs[layer, batch, first]
 
     def _pack(self, layer: int, batch: int, first: int) -> Piece:
-        packer, shape = self._policy.packer, self._shape
-        assert isinstance(packer, PooledPacker)
+        packed, shape = self._policy.mid, self._shape
+        assert isinstance(packed, Packed) and isinstance(packed.packer, PooledPacker)
+        packer = packed.packer
         block = self._frames[first : first + shape.block_frames]
         keys, values = (
             np.stack([frame[layer][which][batch] for frame in block]) for which in (0, 1)

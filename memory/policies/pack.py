@@ -10,7 +10,9 @@ packer is learned; the pooled one stands in its place until one is trained for t
 
 from worldrt.errors import ConfigError
 from worldrt.memory.compress import PooledPacker
-from worldrt.memory.policy import Partition, Policy, contiguous
+from worldrt.memory.packed import Packed
+from worldrt.memory.policy import Partition, Policy
+from worldrt.memory.positions import Contiguous
 
 
 def build(
@@ -43,7 +45,7 @@ def build(
             )
     return Policy(
         name="pack",
-        partition=Partition(sink=frames["sink"], recent=frames["recent"], mid=mid, top=top),
-        positions=contiguous,
-        packer=PooledPacker(),
+        partition=Partition(sink=frames["sink"], recent=frames["recent"]),
+        positions=Contiguous(),
+        mid=Packed(blocks=mid, top=top, packer=PooledPacker()),
     )

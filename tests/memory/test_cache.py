@@ -13,22 +13,22 @@ from tests.list_cache import DOT, ODD, ListCache, passes, play
 from worldrt.errors import CacheError
 from worldrt.memory.cache import KVCache, Occupancy
 from worldrt.memory.compress import PooledPacker
-from worldrt.memory.policy import Partition, Policy, contiguous, find
+from worldrt.memory.packed import Packed
+from worldrt.memory.policy import Partition, Policy, find
+from worldrt.memory.positions import Contiguous
 from worldrt.memory.slots import CacheShape, Region
 
 STEADY = [3] * 40
 MIXED = np.random.default_rng(0).integers(1, 4, 40).tolist()
 
-MOVED = Policy(
-    name="moved", partition=Partition(sink=4, recent=5), positions=contiguous, packer=None
-)
+MOVED = Policy(name="moved", partition=Partition(sink=4, recent=5), positions=Contiguous())
 """A window whose sink follows it."""
 
 EXACT = Policy(
     name="exact",
-    partition=Partition(sink=3, recent=3, mid=100),
-    positions=contiguous,
-    packer=PooledPacker(time=1, side=1),
+    partition=Partition(sink=3, recent=3),
+    positions=Contiguous(),
+    mid=Packed(blocks=100, top=0, packer=PooledPacker(time=1, side=1)),
 )
 """A mid partition that changes nothing: every frame is still attended to."""
 
@@ -195,14 +195,14 @@ def test_packed_blocks_are_chosen_once_a_block(monkeypatch: pytest.MonkeyPatch) 
     """The clean pass brings other queries and reads the packed keys that the step chose."""
     seen: list[Tensor] = []
     policy = find("pack:sink=3,recent=3,mid=6,top=2", 3)
-    behind = policy.partition.top * PooledPacker().grid(3, 3, 3).tokens
+    behind = 2 * PooledPacker().grid(3, 3, 3).tokens
 
     def spy(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
         del value, bias
         seen.append(key[:, -behind:].clone())
         return query
 
-    monkeypatch.setattr("worldrt.memory.cache.attend", spy)
+    monkeypatch.setattr("worldrt.memory.dense.attend", spy)
     play(KVCache(policy, ODD), STEADY)
     by_block = [seen[start : start + 4] for start in range(0, len(seen), 4)][10:]
     for step_0, step_1, clean_0, clean_1 in by_block:  # by layer
@@ -221,7 +221,7 @@ def test_keys_are_read_where_they_lie(policy: Policy, monkeypatch: pytest.Monkey
         places.add((key.data_ptr(), value.data_ptr()))
         return query
 
-    monkeypatch.setattr("worldrt.memory.cache.attend", spy)
+    monkeypatch.setattr("worldrt.memory.dense.attend", spy)
     play(KVCache(policy, ODD), MIXED)
     assert len(places) == ODD.layers
 
@@ -299,6 +299,7 @@ def test_positions_and_occupancy_of_three_partitions() -> None:
     }
     row = 4 * ODD.batch * ODD.layers * ODD.heads * ODD.head_dim
     occupancy = cache.occupancy()
-    assert occupancy[Region.MID] == Occupancy(6, 16, 16 * 2 * row)
+    # Of two packed blocks of 8 tokens one is attended to: both, their means, and the copy it reads.
+    assert occupancy[Region.MID] == Occupancy(6, 8, (16 * 2 + 2 + 8 * 2) * row)
     assert occupancy[Region.RECENT] == Occupancy(3, 27, 27 * 3 * row)
     assert cache.evicted == 18
