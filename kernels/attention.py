@@ -61,7 +61,8 @@ def attend_parts(query: Tensor, parts: Iterable[Part]) -> Tensor:
 
     Args:
         query: [B, L, H, D], rotated.
-        parts: of any sizes, in any order; a generator may decode each when it is drawn.
+        parts: of any sizes, in any order; a generator may decode each when it is drawn. The first
+            two live at once, so what is held anyway comes first.
 
     Returns:
         [B, L, H, D] in the query's dtype; zero where every key is hidden. Without gradients.

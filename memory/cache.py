@@ -15,8 +15,11 @@ from torch import Tensor
 from worldrt.errors import CacheError, ShapeError
 from worldrt.kernels.rope import rotate
 from worldrt.memory.coded import CodedRows
+from worldrt.memory.compress import Grid
 from worldrt.memory.dense import DenseRows
+from worldrt.memory.learned import LearnedPacker
 from worldrt.memory.mid import Look
+from worldrt.memory.packed import Packed
 from worldrt.memory.policy import Policy, SwitchMode
 from worldrt.memory.rows import Place, Rows, Write
 from worldrt.memory.slots import CacheShape, Note, Region, Span
@@ -89,6 +92,13 @@ class KVCache:
         recent = policy.partition.recent
         kept = recent is None or recent >= self.shape.block_frames
         return kept and policy.mid is None and not policy.positions.moves and not policy.rewrites
+
+    @property
+    def packer(self) -> LearnedPacker | None:
+        """What packs blocks for the mid partition from their latents; None: nothing does."""
+        mid = self.policy.mid
+        packer = mid.packer if isinstance(mid, Packed) else None
+        return packer if isinstance(packer, LearnedPacker) else None
 
     def occupancy(self) -> dict[Region, Occupancy]:
         """Frames, tokens and bytes in use by region."""
@@ -197,18 +207,19 @@ class KVCache:
 
         Args:
             late: its clean pass has not run; it runs in one forward with the next block's first
-                step, which is exact where `fuses` holds.
+                step, which is exact where `fuses` holds, or never where the policy rebuilds.
 
         Raises:
             CacheError: no block is open, or its clean pass is missing.
         """
-        if self._place is None or not (self._clean or (late and self.fuses)):
+        rebuilt = self.policy.rebuild is not None
+        if self._place is None or not (self._clean or (late and (self.fuses or rebuilt))):
             raise CacheError("Only a block whose clean pass has run can be committed.")
         if not self._rewriting:
             block = self._time.join()
             if self._mid is not None:
                 self._mid.commit(block)
-        self._late, self._place = (self._place if late else None), None
+        self._late, self._place = (self._place if late and not rebuilt else None), None
         self._late_read = self._clean = self._rewriting = False
 
     # Changes of prompt and scene, and contexts that are written anew.
@@ -228,8 +239,10 @@ class KVCache:
         self._check_closed()
         if self._late is not None:
             raise CacheError("A switch needs the last block's clean pass; run it first.")
+        if self._mid is not None:
+            self._mid.switched(cut=mode is SwitchMode.CUT)
         if mode in (SwitchMode.FLUSH, SwitchMode.CUT, SwitchMode.RECALL):
-            self._time.flush(cut=mode is SwitchMode.CUT)
+            self._time.flush(self.policy.switches.kept(mode), cut=mode is SwitchMode.CUT)
             if self._mid is not None:
                 self._mid.flush()
         if mode is SwitchMode.RECALL and self._mid is not None:
@@ -273,14 +286,30 @@ class KVCache:
         self._check_closed()
         self._time.forget(self._time.kept)
         self._time.done -= frames
+        if self._mid is not None:
+            self._mid.flush()
+
+    def offer(self, frame: int, grid: Grid, keys: Tensor, values: Tensor) -> None:
+        """Hand the mid partition tokens that were encoded outside of a block.
+
+        Args:
+            frame: first latent frame that they stand for.
+            grid: where they stand, from that frame on.
+            keys, values: [N, B, P, H, D]; keys raw.
+        """
+        if self._mid is not None:
+            self._mid.offer(frame, grid, keys, values)
+
+    def reopen_late(self) -> None:
+        """Open the last block again, whose clean pass is to run by itself after all."""
+        assert self._late is not None and not self._late_read
+        self._place, self._late, self._rewriting = self._late, None, True
 
     # Inside.
 
     def _check_closed(self) -> None:
         if self._place is not None:
-            raise CacheError(
-                f"A block of {len(self._time.block)} frames is open; commit it first."
-            )
+            raise CacheError(f"A block of {len(self._time.block)} frames is open; commit it first.")
 
     def _make_room(self, frames: int) -> None:
         """Let frames leave `recent`; the mid partition takes them."""

@@ -64,9 +64,7 @@ class CodedRows:
             for _ in range(2)
         )
         lead = (shape.layers, shape.batch)
-        keys = torch.zeros(
-            *lead, room, shape.heads, shape.head_dim, dtype=dtype, device=device
-        )
+        keys = torch.zeros(*lead, room, shape.heads, shape.head_dim, dtype=dtype, device=device)
         heads = shape.heads if weights == "heads" else 1
         bias = keys.new_zeros(*lead, heads, room) if weights != "none" else None
         self.tail = Tail(keys, torch.zeros_like(keys), bias)
@@ -132,16 +130,27 @@ class CodedRows:
         self._slots = slots
 
     def _parts(self, layer: int, place: Place, write: Write) -> Iterator[Part]:
-        """The context a tile at a time, the tail, and what the pass itself brings."""
+        """What the pass itself brings, then the context a tile at a time, then the tail.
+
+        No name is bound to what is decoded: a tile is let go before the next one is drawn.
+        """
         assert place.turns is not None
         most, tokens = max(1, self._slots // TILES), self._shape.tokens
+        for source, _, frames in place.targets:
+            for first in range(0, frames, most):
+                end = min(first + most, frames)
+                here = slice(source + first * tokens, source + end * tokens)
+                yield Part(write.key[:, here], write.value[:, here])
         for first, slot, count in runs([slot for slot, _ in place.context]):
             for start in range(0, count, most):
                 frames = min(most, count - start)
                 turns = place.turns[first + start : first + start + frames]
-                key = self._keys.read(layer, slot + start, frames)
-                value = self._values.read(layer, slot + start, frames)
-                yield Part(rotate(key, self._rope.spread(turns)), value, None)
+                yield Part(
+                    rotate(
+                        self._keys.read(layer, slot + start, frames), self._rope.spread(turns)
+                    ),
+                    self._values.read(layer, slot + start, frames),
+                )
         if place.tail:
             here = slice(0, place.tail)
             bias = self.tail.bias
@@ -150,6 +159,3 @@ class CodedRows:
                 self.tail.values[layer, :, here],
                 None if bias is None else bias[layer, :, :, None, here],
             )
-        for source, _, frames in place.targets:
-            here = slice(source, source + frames * tokens)
-            yield Part(write.key[:, here], write.value[:, here], None)

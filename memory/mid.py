@@ -6,10 +6,11 @@ a pass. Sinks that change, anchors, packed blocks, selected tokens and running m
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
+from worldrt.memory.compress import Grid
 from worldrt.memory.slots import CacheShape, Note, Span
 
 Weights = Literal["none", "keys", "heads"]
@@ -94,6 +95,16 @@ class Mid:
     def commit(self, spans: Sequence[Span]) -> None:
         """The block is finished; its clean pass has run."""
 
+    def offer(self, frame: int, grid: Grid, keys: Tensor, values: Tensor) -> None:
+        """Take tokens that were encoded outside of a block; see `KVCache.offer`."""
+
+    def switched(self, cut: bool) -> None:
+        """Prompt or scene are about to change, in any mode; before `flush` and `recall`.
+
+        Args:
+            cut: whether what follows stands far from what was before.
+        """
+
     def flush(self) -> None:
         """Forget what a flush or a cut forgets."""
 
@@ -102,22 +113,14 @@ class Mid:
 
 
 class MidPart(Protocol):
-    """What a policy says of its mid partition."""
+    """What a policy says of its mid partition; a part inherits it and overrides what differs."""
 
-    @property
-    def raw(self) -> bool:
-        """Whether `Mid.admit` gets raw keys."""
-        ...
-
-    @property
-    def weights(self) -> Weights:
-        """Whether the tail has logit biases."""
-        ...
-
-    @property
-    def whole_blocks(self) -> bool:
-        """Whether frames leave `recent` in whole blocks only."""
-        ...
+    raw: ClassVar[bool] = False
+    """Whether `Mid.admit` gets raw keys."""
+    weights: ClassVar[Weights] = "none"
+    """What the tail's logit biases differ by."""
+    whole_blocks: ClassVar[bool] = False
+    """Whether frames leave `recent` in whole blocks only."""
 
     def room(self, shape: CacheShape, bounds: Bounds) -> int:
         """Tokens of the tail."""

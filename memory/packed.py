@@ -9,29 +9,30 @@ from torch import Tensor
 
 from worldrt.errors import ConfigError
 from worldrt.kernels.rope import Rope, rotate
-from worldrt.memory.compress import Packer
-from worldrt.memory.mid import Bounds, Look, Mid, Tail
+from worldrt.memory.compress import Grid, Packer
+from worldrt.memory.learned import LearnedPacker
+from worldrt.memory.mid import Bounds, Look, Mid, MidPart, Tail
 from worldrt.memory.slots import CacheShape, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Packed:
+class Packed(MidPart):
     """Blocks that leave `recent` become fewer tokens each.
 
     Args:
         blocks: packed blocks kept.
         top: how many of them a block attends to, chosen by query-key affinity at its first step;
             0: all.
-        packer: how a block is packed.
+        packer: how a block is packed; a learned one packs latents, so its tokens are offered;
+            None: the world's learned one, which `World.policy` puts here.
 
     Source: PackForcing, middle partition and dynamic context selection.
     """
 
     blocks: int
     top: int
-    packer: Packer
+    packer: Packer | LearnedPacker | None
     raw = True
-    weights = "none"
     whole_blocks = True
 
     def __post_init__(self) -> None:
@@ -47,6 +48,7 @@ class Packed:
 
     def room(self, shape: CacheShape, bounds: Bounds) -> int:
         del bounds
+        assert self.packer is not None
         grid = self.packer.grid(shape.block_frames, shape.rows, shape.columns)
         return self.attended * grid.tokens
 
@@ -69,8 +71,12 @@ class PackedRing(Mid):
     """
 
     def __init__(self, part: Packed, shape: CacheShape, tail: Tail) -> None:
+        assert part.packer is not None
         self._part, self._shape, self._tail = part, shape, tail
-        self._grid = part.packer.grid(shape.block_frames, shape.rows, shape.columns)
+        self._packer, self._grid = (
+            part.packer,
+            part.packer.grid(shape.block_frames, shape.rows, shape.columns),
+        )
         self._rope = Rope(shape.head_dim, self._grid.rows, self._grid.columns)
         self._ring: deque[tuple[int, int]] = deque()  # (first frame, place), oldest first
         size = (shape.layers, shape.batch, part.blocks, self._grid.tokens)
@@ -79,6 +85,8 @@ class PackedRing(Mid):
         self._values = torch.zeros_like(self._keys)
         self._means = torch.zeros(*size[:3], *width, device=tail.keys.device)
         self._order = torch.zeros(0, dtype=torch.long)
+        self._offered: dict[int, tuple[Tensor, Tensor]] = {}
+        """Tokens of blocks that have not left `recent` yet, by first frame."""
         self.nbytes = self._keys.nbytes + self._values.nbytes + self._means.nbytes
 
     def admit(self, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
@@ -88,11 +96,14 @@ class PackedRing(Mid):
         place = self._ring.popleft()[1] if kept == self._part.blocks else kept
         self._ring.append((frame, place))
         shape = (self._shape.block_frames, self._shape.rows, self._shape.columns)
-        packed = self._part.packer.pack(keys, *shape)
+        if isinstance(self._packer, LearnedPacker):
+            packed, values = self._offered.pop(frame)
+        else:
+            packed, values = (self._packer.pack(each, *shape) for each in (keys, values))
         positions = [frame + offset for offset in self._grid.frames]
         table = self._rope.table(positions, keys.device)
         self._keys[:, :, place] = rotate(packed, table)
-        self._values[:, :, place] = self._part.packer.pack(values, *shape)
+        self._values[:, :, place] = values
         self._means[:, :, place] = packed.float().mean(2)
         self.frames = len(self._ring) * self._shape.block_frames
         self.own = float(self._ring[0][0])
@@ -117,6 +128,10 @@ class PackedRing(Mid):
         self._tail.keys[here] = self._keys[look.layer][batch, chosen].flatten(1, 2)
         self._tail.values[here] = self._values[look.layer][batch, chosen].flatten(1, 2)
 
+    def offer(self, frame: int, grid: Grid, keys: Tensor, values: Tensor) -> None:
+        self._offered[frame] = (keys, values)
+
     def flush(self) -> None:
+        self._offered.clear()
         self._ring.clear()
         self.frames, self.own = 0, None

@@ -1,4 +1,4 @@
-"""A cache policy is composed of parts; this is the composition, and the door that finds one by name.
+"""A cache policy: the parts that it is composed of, and the door that finds one by name.
 
 A method from the literature is a short file in `policies/` that names its parts; no method forks
 the cache.
@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import import_module
 from importlib.resources import files
-from typing import NamedTuple, get_args, get_type_hints
+from types import ModuleType
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
@@ -17,7 +18,6 @@ from worldrt.errors import ConfigError
 from worldrt.memory.mid import Bounds, MidPart
 from worldrt.memory.positions import Absolute, PositionMap
 from worldrt.memory.quantize import Codec, find_codec
-
 
 UNBOUNDED = 4
 """Blocks that a cache has room for at first where the policy keeps everything."""
@@ -64,6 +64,7 @@ class Switches:
         flush: last frames that survive a flush; None: not supported.
         cut: whether a cut is supported; it flushes too.
         recall: whether the mid partition can bring back a scene.
+        clears: whether a cut and a recall, unlike a flush, forget the last frames as well.
     """
 
     recache: int = 0
@@ -71,6 +72,12 @@ class Switches:
     flush: int | None = None
     cut: bool = False
     recall: bool = False
+    clears: bool = False
+
+    def kept(self, mode: SwitchMode) -> int:
+        """Last frames that survive a flush, a cut or a recall."""
+        clears = self.clears and mode is not SwitchMode.FLUSH
+        return 0 if clears else self.flush or 0
 
     @property
     def modes(self) -> list[SwitchMode]:
@@ -86,6 +93,21 @@ class Switches:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Coarse:
+    """Latent frames that are encoded at a lower resolution.
+
+    Args:
+        frames: how many.
+        time: frames that one token stands for.
+        side: rows and columns of tokens that one stands for.
+    """
+
+    frames: int
+    time: int
+    side: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuild:
     """A context that is written anew before each block, from latents that are kept.
 
@@ -94,14 +116,13 @@ class Rebuild:
         last: latent frames of its end.
         at_once: one pass in which all see each other; else block by block, each seeing those
             before it.
-        scales: side of the cells over which latents are averaged, by age: the newest `last` frames
-            divided evenly, the first share at `scales[0]` latent cells a side, and so on.
+        coarse: groups of older frames that are averaged over cells, newest group first.
     """
 
     first: int
     last: int
     at_once: bool = False
-    scales: tuple[int, ...] = (1,)
+    coarse: tuple[Coarse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,15 +208,16 @@ class PolicyLine(NamedTuple):
 
 
 def names() -> list[str]:
-    """All policies, by name."""
+    """All policies, by name; a dash of a name is an underscore of its file."""
     folder = files("worldrt.memory.policies")
     stems = (entry.name.removesuffix(".py") for entry in folder.iterdir())
-    return sorted(stem for stem in stems if stem.isidentifier() and not stem.startswith("_"))
+    found = (stem for stem in stems if stem.isidentifier() and not stem.startswith("_"))
+    return sorted(stem.replace("_", "-") for stem in found)
 
 
 def describe(name: str) -> PolicyLine:
     """The policy's summary and source, from its file's docstring, and its options."""
-    module = import_module(f"worldrt.memory.policies.{_module(name)}")
+    module = _module(name)
     text = inspect.cleandoc(module.__doc__ or "")
     summary, _, rest = text.partition("\n")
     source = rest.partition("Source: ")[2].partition("\n\n")[0]
@@ -215,7 +237,7 @@ def find(spec: str, block_frames: int) -> Policy:
     name, _, options = spec.partition(":")
     if name not in names():
         raise ConfigError.unknown("policy", name, names())
-    build = import_module(f"worldrt.memory.policies.{name}").build
+    build = _module(name).build
     hints = _options(build)
     values: dict[str, object] = {}
     codec = None
@@ -229,6 +251,11 @@ def find(spec: str, block_frames: int) -> Policy:
             values[key] = _read(name, key, text, hints[key])
     policy: Policy = build(block_frames=block_frames, **values)
     return replace(policy, codec=codec)
+
+
+def _module(name: str) -> ModuleType:
+    """The file of a policy."""
+    return import_module(f"worldrt.memory.policies.{name.replace('-', '_')}")
 
 
 def _options(build: object) -> dict[str, object]:
@@ -246,7 +273,7 @@ def _read(name: str, key: str, text: str, hint: object) -> object:
     try:
         return msgspec.convert(text, hint, strict=False)
     except msgspec.ValidationError as error:
-        kinds = get_args(hint) or (hint,)
+        kinds: tuple[Any, ...] = get_args(hint) or (hint,)
         wanted = "one of " + ", ".join(kinds) if isinstance(kinds[0], str) else _KINDS[kinds[0]]
         raise ConfigError(
             f"Option {key!r} of policy {name!r} needs {wanted}, got {text!r}."

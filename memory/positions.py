@@ -113,7 +113,7 @@ class TriRegion:
 
     Args:
         end: where the block ends once the rollout is longer (frames the model was trained on).
-        anchor: where the mid partition stands.
+        anchor: where the mid partition stands; earlier while recent frames stand there.
 
     Source: Anchor-Forcing, tri-region rotary positions: 21 frames, sink at 0, anchor at 6, recent
     frames at 12, block at 18.
@@ -128,7 +128,7 @@ class TriRegion:
         recent = block - len(layout.recent)
         return Places(
             _run(0, len(layout.sink)),
-            self.anchor,
+            min(self.anchor, recent - layout.width),
             _run(recent, len(layout.recent)),
             _run(block, len(layout.block)),
         )

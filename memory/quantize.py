@@ -31,7 +31,7 @@ class Codes(NamedTuple):
     """Frames as they are stored.
 
     Args:
-        packed: [..., P, H, D] uint8, earlier tokens in lower bits; for bf16 [..., F, H, D] bfloat16.
+        packed: [..., P, H, D] uint8, earlier tokens in lower bits; bf16: [..., F, H, D] bfloat16.
         scales: [..., G, H, D] float16, one a group; G = 0 for bf16.
     """
 
@@ -83,8 +83,9 @@ class Codec:
         for group, code, scale in _groups(frames, codes, scales):
             extent = group.abs().amax(-3, keepdim=True)
             scale.copy_((extent / most).clamp_(min=FINEST))
-            # By the scale as it was rounded, or a decoded group would be coded differently.
-            steps = (group / scale).round_().clamp_(-most, most).nan_to_num_(0)
+            # By the scale as it was rounded, or a decoded group would be coded differently. That
+            # rounding is below 2^-11 of a scale, so no code needs to be clamped to the largest.
+            steps = (group / scale).round_().nan_to_num_(0)
             code.copy_(steps.add_(most))
         packed = frames.new_zeros(size[0], dtype=torch.uint8)
         for lane, shift in enumerate(range(0, 8, self.bits)):

@@ -116,10 +116,9 @@ class Timeline:
         self.sink = [span for span in self.sink if span.slot not in gone]
         self.recent = [span for span in self.recent if span.slot not in gone]
 
-    def flush(self, cut: bool) -> None:
-        """Forget all but the sink and the last frames."""
-        kept = self._policy.switches.flush or 0
-        self.forget(self.recent[: len(self.recent) - kept])
+    def flush(self, kept: int, cut: bool) -> None:
+        """Forget all but the sink and the last `kept` frames."""
+        self.forget(self.recent[: max(0, len(self.recent) - kept)])
         self.cut = cut
 
     def again(self) -> tuple[list[int], list[Span], list[Move]]:

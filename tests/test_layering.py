@@ -20,7 +20,7 @@ LAYERS = (
     {"geometry", "checkpoints", "protocol", "video", "parts"},
     {"kernels"},
     {"memory"},
-    {"model", "codec", "conditioning"},
+    {"model", "layer", "codec", "conditioning", "packing"},
     {"simulators"},
     {"sampler", "forecast", "world", "starts"},
     {"session", "snapshot"},

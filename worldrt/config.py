@@ -5,7 +5,7 @@ A field that is unknown, missing, of the wrong type or out of range is a `Config
 
 import math
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import tomli_w
@@ -150,6 +150,31 @@ class MemoryConfig(Config, frozen=True, kw_only=True):
         )
 
 
+class Cells(Config, frozen=True, kw_only=True):
+    """Parts that a block is cut into along each axis; a packed token stands for one."""
+
+    time: int
+    rows: int
+    columns: int
+
+    def __post_init__(self) -> None:
+        check(
+            min(self.time, self.rows, self.columns) > 0,
+            f"A packed block needs cells, got {self.time} x {self.rows} x {self.columns}.",
+        )
+
+
+class PackerConfig(Config, frozen=True, kw_only=True):
+    """The learned packer of blocks that leave the recent partition."""
+
+    width: int
+    """Channels of its convolutions."""
+    cells: Cells
+
+    def __post_init__(self) -> None:
+        check(self.width > 0, f"A packer needs a width of at least 1, got {self.width}.")
+
+
 class WorldConfig(Config, frozen=True, kw_only=True):
     """`world.toml`: everything about a world but its weights."""
 
@@ -167,6 +192,8 @@ class WorldConfig(Config, frozen=True, kw_only=True):
     codec: CodecConfig
     sampler: SamplerConfig
     memory: MemoryConfig = MemoryConfig()
+    packer: PackerConfig | None = None
+    """None: no packer was trained for this world."""
 
     def __post_init__(self) -> None:
         cell = self.codec.stride * self.model.patch
@@ -222,4 +249,13 @@ def load(path: Path, kind: type[AnyConfig]) -> AnyConfig:
 
 def dump(config: Config) -> str:
     """`config` as TOML text that `load` reads back equal."""
-    return tomli_w.dumps(msgspec.to_builtins(config))
+    return tomli_w.dumps(_without_none(msgspec.to_builtins(config)))
+
+
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    """TOML knows no None: what is None is left out."""
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in fields.items()
+        if value is not None
+    }

@@ -3,12 +3,7 @@
 Top down: patches become tokens, conditions are added, each layer attends (to a context that the
 caller owns), reads the prompt, and mixes channels; a head turns tokens back into latents. The noise
 level is given per latent frame, so that clean and noisy frames can stand in one pass.
-
-The model knows no cache: `Context.attend` receives raw queries and keys and decides what else is
-seen.
 """
-
-from typing import NamedTuple, Protocol
 
 import torch
 from einops import rearrange
@@ -19,23 +14,7 @@ from worldrt.config import ModelConfig
 from worldrt.errors import ShapeError
 from worldrt.kernels.attention import attend
 from worldrt.kernels.rope import rotate
-
-
-class Context(Protocol):
-    """What a pass attends to besides its own tokens."""
-
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attend in one layer.
-
-        Args:
-            layer: index, from 0.
-            query, key: [B, L, H, D] raw (after their norm, before rotation).
-            value: [B, L, H, D].
-
-        Returns:
-            [B, L, H, D].
-        """
-        ...
+from worldrt.layer import Context, Head, Layer, TextKeys
 
 
 class DenseContext:
@@ -52,131 +31,6 @@ class DenseContext:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         del layer  # the same for all
         return attend(rotate(query, self._table), rotate(key, self._table), value, self._mask)
-
-
-class TextKeys(NamedTuple):
-    """A prompt as one layer reads it: computed once a prompt, not once a pass."""
-
-    key: Tensor  # [B, N, H, D]
-    value: Tensor  # [B, N, H, D]
-
-
-class RMSNorm(nn.Module):
-    """Root-mean-square norm over the last axis, in float32, weight applied after the cast back."""
-
-    def __init__(self, dim: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(dim))
-        self._eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x.float(), x.shape[-1:], None, self._eps).type_as(x) * self.weight
-
-
-class SelfAttention(nn.Module):
-    """Queries, keys and values of one layer; the norm of q and k spans all heads."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.qkv = nn.Linear(config.dim, 3 * config.dim)
-        self.norm_q = RMSNorm(config.dim, config.eps)
-        self.norm_k = RMSNorm(config.dim, config.eps)
-        self.out = nn.Linear(config.dim, config.dim)
-        self._heads = config.num_heads
-
-    def forward(self, x: Tensor, layer: int, context: Context) -> Tensor:
-        query, key, value = self.qkv(x).chunk(3, dim=-1)
-        heads = (self._heads, -1)
-        mixed = context.attend(
-            layer,
-            self.norm_q(query).unflatten(-1, heads),
-            self.norm_k(key).unflatten(-1, heads),
-            value.unflatten(-1, heads),
-        )
-        return self.out(mixed.flatten(-2))
-
-
-class CrossAttention(nn.Module):
-    """Reads the prompt; its keys are computed once a prompt by `keys`."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.q = nn.Linear(config.dim, config.dim)
-        self.kv = nn.Linear(config.dim, 2 * config.dim)
-        self.norm_q = RMSNorm(config.dim, config.eps)
-        self.norm_k = RMSNorm(config.dim, config.eps)
-        self.out = nn.Linear(config.dim, config.dim)
-        self._heads = config.num_heads
-
-    def keys(self, text: Tensor) -> TextKeys:
-        key, value = self.kv(text).chunk(2, dim=-1)
-        heads = (self._heads, -1)
-        return TextKeys(self.norm_k(key).unflatten(-1, heads), value.unflatten(-1, heads))
-
-    def forward(self, x: Tensor, text: TextKeys) -> Tensor:
-        query = self.norm_q(self.q(x)).unflatten(-1, (self._heads, -1))
-        return self.out(attend(query, text.key, text.value).flatten(-2))
-
-
-class Layer(nn.Module):
-    """Self-attention, cross-attention and feed-forward, each frame modulated by its noise level."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.modulation = nn.Parameter(torch.randn(6, config.dim) / config.dim**0.5)
-        self.attention = SelfAttention(config)
-        if config.text_dim:
-            self.cross_norm = (
-                nn.LayerNorm(config.dim, config.eps) if config.cross_norm else nn.Identity()
-            )
-            self.cross = CrossAttention(config)
-        self.ffn = nn.Sequential(
-            nn.Linear(config.dim, config.ffn_dim),
-            nn.GELU(approximate="tanh"),
-            nn.Linear(config.ffn_dim, config.dim),
-        )
-        self._eps = config.eps
-
-    def forward(
-        self, x: Tensor, index: int, levels: Tensor, context: Context, text: TextKeys | None
-    ) -> Tensor:
-        """One layer.
-
-        Args:
-            x: [B, T, F, E] tokens by frame.
-            index: which layer this is.
-            levels: [B, T, 6, E] modulation of each frame.
-            context: what is attended to.
-            text: the prompt's keys of this layer.
-
-        Returns:
-            [B, T, F, E].
-        """
-        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = (
-            (self.modulation + levels).unsqueeze(3).unbind(2)
-        )
-        frames = x.shape[1]
-        y = modulate(x, shift_a, scale_a, self._eps)
-        mixed = self.attention(y.flatten(1, 2), index, context)
-        x = x + gate_a * mixed.unflatten(1, (frames, -1))
-        if text is not None:
-            read = self.cross(self.cross_norm(x.flatten(1, 2)), text)
-            x = x + read.unflatten(1, (frames, -1))
-        return x + gate_f * self.ffn(modulate(x, shift_f, scale_f, self._eps))
-
-
-class Head(nn.Module):
-    """Tokens back to patches of latents."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.modulation = nn.Parameter(torch.randn(2, config.dim) / config.dim**0.5)
-        self.out = nn.Linear(config.dim, config.in_channels * config.patch**2)
-        self._eps = config.eps
-
-    def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        shift, scale = (self.modulation + level.unsqueeze(2)).unsqueeze(3).unbind(2)
-        return self.out(modulate(x, shift, scale, self._eps))
 
 
 class Transformer(nn.Module):
@@ -279,28 +133,64 @@ class Transformer(nn.Module):
         Raises:
             ShapeError: latents that do not fit the model.
         """
-        config = self.config
-        cell = config.patch
-        if latents.ndim != 5 or latents.shape[2] != config.in_channels:
-            raise ShapeError("latents", latents.shape, f"[B, T, {config.in_channels}, h, w]")
-        if latents.shape[3] % cell or latents.shape[4] % cell:
-            raise ShapeError("latents", latents.shape, f"h and w that are multiples of {cell}")
-        rows, columns = latents.shape[3] // cell, latents.shape[4] // cell
-        x = self.patch(self._patches(latents))
-        if conditions is not None:
-            x = x + conditions
-        level = self.time(sinusoid(timesteps, config.freq_dim).type_as(x))
-        levels = self.levels(F.silu(level)).unflatten(-1, (6, -1))
-        for index, layer in enumerate(self.each_layer()):
-            x = layer(x, index, levels, context, text[index] if text else None)
+        cell = self.config.patch
+        x = self.run_tokens(self.embed(latents, conditions), timesteps, context, text)
         return rearrange(
-            self.head(x, level),
+            self.head(x, self._level(timesteps)),
             "B T (h w) (p q C) -> B T C (h p) (w q)",
-            h=rows,
-            w=columns,
+            h=latents.shape[3] // cell,
             p=cell,
             q=cell,
         )
+
+    def embed(self, latents: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Latents as tokens.
+
+        Args:
+            latents: [B, T, C, h, w].
+            conditions: [B, T, F, E] from `read_conditions`.
+
+        Returns:
+            [B, T, F, E].
+
+        Raises:
+            ShapeError: latents that do not fit the model.
+        """
+        config = self.config
+        if latents.ndim != 5 or latents.shape[2] != config.in_channels:
+            raise ShapeError("latents", latents.shape, f"[B, T, {config.in_channels}, h, w]")
+        if latents.shape[3] % config.patch or latents.shape[4] % config.patch:
+            expected = f"h and w that are multiples of {config.patch}"
+            raise ShapeError("latents", latents.shape, expected)
+        x = self.patch(self._patches(latents))
+        return x if conditions is None else x + conditions
+
+    def run_tokens(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        context: Context,
+        text: list[TextKeys] | None = None,
+    ) -> Tensor:
+        """Take tokens through all layers: those of a block, or those that a packer made of it.
+
+        Args:
+            x: [B, T, F, E].
+            timesteps: [B, T] noise level of each frame, 0 (clean) to 1000 (noise).
+            context: what the tokens attend to.
+            text: from `read_text`.
+
+        Returns:
+            [B, T, F, E] what the head reads.
+        """
+        levels = self.levels(F.silu(self._level(timesteps))).unflatten(-1, (6, -1))
+        for index, layer in enumerate(self.each_layer()):
+            x = layer(x, index, levels, context, text[index] if text else None)
+        return x
+
+    def _level(self, timesteps: Tensor) -> Tensor:
+        """[B, T, E] what the network knows of each frame's noise."""
+        return self.time(sinusoid(timesteps, self.config.freq_dim).type_as(self.patch.weight))
 
     def _patches(self, maps: Tensor) -> Tensor:
         side = self.config.patch
@@ -309,11 +199,6 @@ class Transformer(nn.Module):
     def each_layer(self) -> list[Layer]:
         """The layers in order, typed."""
         return list(self.layers)  # type: ignore[arg-type]  # ModuleList forgets what it holds
-
-
-def modulate(x: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
-    """Layer norm without weights, then scale and shift by the frame's noise level."""
-    return F.layer_norm(x, x.shape[-1:], None, None, eps) * (1 + scale) + shift
 
 
 def sinusoid(timesteps: Tensor, channels: int) -> Tensor:

@@ -7,6 +7,7 @@ cloud by its capacity, one pose and one random generator.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -25,9 +26,10 @@ from worldrt.geometry.trajectory import integrate
 from worldrt.memory.cache import KVCache, Occupancy
 from worldrt.memory.cloud import filled
 from worldrt.memory.layers import LayeredCloud
-from worldrt.memory.policy import find
-from worldrt.memory.slots import Region
-from worldrt.sampler import Step, sample, steps_of, to_clean
+from worldrt.memory.policy import SwitchMode
+from worldrt.memory.slots import Note, Region
+from worldrt.rollout import Receipt, Rollout, Told
+from worldrt.sampler import steps_of
 from worldrt.starts import Start
 from worldrt.world import World
 
@@ -49,8 +51,9 @@ class Chunk:
     first: int
     """Index of the first frame since the start of the session."""
     stage_ms: Mapping[str, float]
-    """Milliseconds by stage: splat, steps, clean, decode, insert; their sum is the block's time.
-    Where the policy lets the clean pass run with the next block's first step, it is in `steps`."""
+    """Milliseconds by stage: splat, steps, clean, decode, insert, and `policy`, the cache's own
+    bookkeeping, moving and choosing; their sum is the block's time. Where the policy lets the clean
+    pass run with the next block's first step, it is in `steps`."""
     partitions: Mapping[Region, Occupancy]
     """The cache after the block."""
 
@@ -58,6 +61,10 @@ class Chunk:
     def block_ms(self) -> float:
         """Milliseconds from the poses to the frames and the updated memory."""
         return sum(self.stage_ms.values())
+
+
+CONTENT = 64
+"""Numbers that tell what a view is about, see `content`."""
 
 
 class _Plan(NamedTuple):
@@ -68,14 +75,7 @@ class _Plan(NamedTuple):
     splat: Tensor  # [T, 4, Y, X]
     mask: Tensor  # [T, 1, Y, X]
     hint: Tensor  # [1, T, C, h, w]
-    conditions: Tensor  # [1, T, F, E]
-
-
-class _Late(NamedTuple):
-    """A finished block whose clean pass runs with the next block's first step."""
-
-    latents: Tensor  # [1, T, C, h, w]
-    conditions: Tensor  # [1, T, F, E]
+    told: Told
 
 
 class Session:
@@ -101,20 +101,24 @@ class Session:
         start.check_camera(world.camera)
         self.world = world
         self.cache = KVCache(
-            find(policy or config.policy, config.block_frames),
-            world.cache_shape,
-            device=world.device,
+            world.policy(policy or config.policy), world.cache_shape, device=world.device
+        )
+        self._rollout = Rollout(
+            world.model,
+            self.cache,
+            steps_of(config.sampler),
+            config.sampler.prediction,
+            pack=world.pack,
         )
         self.cloud = LayeredCloud(config.memory.capacity, world.camera)
         self.pose = start.poses[0]
         """[4, 4] where the camera stands."""
         self.frames = 0
         """Frames generated so far."""
-        self._steps = steps_of(config.sampler)
         self._random = torch.Generator(world.device).manual_seed(seed)
         self._latent_camera = world.camera.scaled(1 / config.codec.stride)
-        self._stage_ms: dict[str, float] = {}
-        self._late: _Late | None = None
+        self._clock = _Clock(self.cache)
+        self._content = np.zeros(CONTENT, np.float32)
         self._open = True
         self._prime(start)
 
@@ -145,15 +149,28 @@ class Session:
             SessionClosed: after `close`.
             ShapeError: another number of poses.
         """
-        if not self._open:
-            raise SessionClosed("The session is closed; open another one.")
+        self._check_open()
         expected = (self.world.config.block_frames, 4, 4)
         if poses.shape != expected:
             raise ShapeError("poses", poses.shape, f"{list(expected)}, one block")
-        self._stage_ms = {}
+        self._clock.stage_ms = {}
         plan = self._choose(poses)
         latents = self._run(plan)
         return self._commit(plan, latents)
+
+    @torch.inference_mode()
+    def switch(self, mode: SwitchMode) -> Receipt:
+        """Change the scene before the next block; this world takes no prompt.
+
+        Args:
+            mode: what becomes of the cache; one that the policy supports.
+
+        Raises:
+            ConfigError: the policy does not support it; nothing has changed.
+            SessionClosed: after `close`.
+        """
+        self._check_open()
+        return self._rollout.switch(mode, note=Note(pose=self.pose, prompt=self._content))
 
     def close(self) -> None:
         """End the session; a later step is an error."""
@@ -173,46 +190,40 @@ class Session:
     # The three lines of a step.
 
     def _choose(self, poses: NDArray[np.float64]) -> _Plan:
-        with _Timer(self._stage_ms, "splat"):
+        with self._clock("splat"):
             view = self.cloud.view(poses)
             device = self.world.device
-            splat = torch.from_numpy(filled(view, self.world.config.codec.near)).to(device)
+            image = filled(view, self.world.config.codec.near)
+            splat = torch.from_numpy(image).to(device)
             mask = torch.from_numpy(view.mask)[:, None].to(device)
             spatial = spatial_maps(self.world.codec, splat, mask)
             camera = camera_maps(self._latent_camera, poses, self.pose).to(device)
             conditions = self.world.model.read_conditions(camera[None], spatial.maps[None])
-            assert conditions is not None  # both maps were given
-            self.cache.open_block(len(poses))
-        return _Plan(poses, view.mask, splat, mask, spatial.hint[None], conditions)
+            self._content = content(image)
+            notes = tuple(Note(pose=pose, prompt=self._content) for pose in poses)
+            told = Told(conditions, spatial.hint[None], notes)
+        return _Plan(poses, view.mask, splat, mask, spatial.hint[None], told)
 
     def _run(self, plan: _Plan) -> Tensor:
-        shape = plan.hint.shape
+        size = plan.hint.shape[2:]
 
-        def draw() -> Tensor:
+        def draw(frames: int) -> Tensor:
+            shape = (1, frames, *size)
             return torch.randn(shape, generator=self._random, device=self.world.device)
 
-        def denoise(noisy: Tensor, step: Step, first: bool) -> Tensor:
-            self.cache.begin_pass(first=first)
-            levels = torch.full(shape[:2], step.timestep, device=self.world.device)
-            output = self._pass(noisy, levels, plan.conditions, self._late)
-            self._late = None
-            kind = self.world.config.sampler.prediction
-            return to_clean(output, kind, noisy, step.sigma, plan.hint)
-
-        with _Timer(self._stage_ms, "steps"):
-            return sample(denoise, self._steps, draw)
+        if self.cache.policy.lookahead:
+            self._look_ahead(plan.poses)
+        with self._clock("steps"):
+            return self._rollout.generate(draw, len(plan.poses), plan.told)
 
     def _commit(self, plan: _Plan, latents: Tensor) -> Chunk:
-        if self.cache.fuses:
-            self._late = _Late(latents, plan.conditions)
-            self.cache.commit(late=True)
-            self.pose = plan.poses[-1]
-        else:
-            self._write_context(plan, latents, first=False)
-        with _Timer(self._stage_ms, "decode"):
+        with self._clock("steps" if self.cache.fuses else "clean"):
+            self._rollout.commit()
+        self.pose = plan.poses[-1]
+        with self._clock("decode"):
             image = self.world.codec.restore(latents[0], plan.splat, plan.mask)
             frames, depth = unpack(image, self.world.config.codec.near)
-        with _Timer(self._stage_ms, "insert"):
+        with self._clock("insert"):
             self.cloud.imagine(frames, depth, plan.poses, plan.known)
         first, self.frames = self.frames, self.frames + len(frames)
         return Chunk(
@@ -222,34 +233,24 @@ class Session:
             remembered=plan.known,
             latents=latents[0],
             first=first,
-            stage_ms=self._stage_ms,
+            stage_ms=self._clock.stage_ms,
             partitions=self.cache.occupancy(),
         )
 
     # Inside.
 
-    def _pass(
-        self, latents: Tensor, levels: Tensor, conditions: Tensor, late: _Late | None
-    ) -> Tensor:
-        """One forward over a block, the late one's clean tokens before it; returns the block's."""
-        if late is None:
-            return self.world.model(latents, levels, self.cache, conditions)
-        output = self.world.model(
-            torch.cat([late.latents, latents], dim=1),
-            torch.cat([torch.zeros_like(levels), levels], dim=1),
-            self.cache,
-            torch.cat([late.conditions, conditions], dim=1),
-        )
-        return output[:, late.latents.shape[1] :]
+    def _check_open(self) -> None:
+        if not self._open:
+            raise SessionClosed("The session is closed; open another one.")
 
-    def _write_context(self, plan: _Plan, latents: Tensor, *, first: bool) -> None:
-        """Run the clean pass by itself; `first` says whether it is the block's only one."""
-        with _Timer(self._stage_ms, "clean"):
-            self.cache.begin_pass(first=first, clean=True)
-            levels = torch.zeros(latents.shape[:2], device=latents.device)
-            self._pass(latents, levels, plan.conditions, None)
-            self.cache.commit()
-        self.pose = plan.poses[-1]
+    def _look_ahead(self, poses: NDArray[np.float64]) -> None:
+        """Renew the sink from what the memory shows where the camera is going."""
+        count = self.cache.policy.lookahead
+        onward = poses[-1] @ np.linalg.inv(self.pose) @ poses[-1]
+        with self._clock("splat"):
+            ahead = self._choose(np.repeat(onward[None], count, axis=0))
+        with self._clock("clean"):
+            self._rollout.give_sink(ahead.hint, ahead.told)
 
     @torch.inference_mode()
     def _prime(self, start: Start) -> None:
@@ -270,7 +271,9 @@ class Session:
             block = slice(first, first + size)
             plan = self._choose(poses[block])
             image = pack(rgb[block], depth[block], near).to(self.world.device)
-            self._write_context(plan, self.world.codec.encode(image)[None], first=True)
+            with self._clock("clean"):
+                self._rollout.give(self.world.codec.encode(image)[None], plan.told)
+            self.pose = plan.poses[-1]
             self.cloud.remember(rgb[block], depth[block], poses[block])
 
 
@@ -287,15 +290,32 @@ def batched_keys(actions: Sequence[Keys], size: int) -> Iterator[tuple[Keys, ...
         yield keys + (Keys(0),) * (size - len(keys))
 
 
-class _Timer:
-    """Adds the milliseconds of a `with` block to one stage."""
+def content(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What frames show, coarsely, for a world without prompts: mean colours on a 4 x 4 grid.
 
-    def __init__(self, stage_ms: dict[str, float], stage: str) -> None:
-        self._stage_ms, self._stage = stage_ms, stage
+    Args:
+        images: [T, 4, Y, X] RGB and inverse depth, -1 to 1.
 
-    def __enter__(self) -> None:
-        self._begun = time.perf_counter()
+    Returns:
+        [CONTENT], about 0.
+    """
+    cells = [np.array_split(row, 4, axis=-1) for row in np.array_split(images, 4, axis=-2)]
+    means = [cell.mean(axis=(0, -2, -1)) for row in cells for cell in row]
+    return np.concatenate(means).astype(np.float32, copy=False)
 
-    def __exit__(self, *_: object) -> None:
-        spent = 1000 * (time.perf_counter() - self._begun)
-        self._stage_ms[self._stage] = self._stage_ms.get(self._stage, 0.0) + spent
+
+class _Clock:
+    """Adds up the milliseconds of stages; the cache's own work is a stage of its own."""
+
+    def __init__(self, cache: KVCache) -> None:
+        self.stage_ms: dict[str, float] = {}
+        self._cache = cache
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        began, cache = time.perf_counter(), self._cache.seconds
+        yield
+        policy = self._cache.seconds - cache
+        spent = time.perf_counter() - began - policy
+        for name, seconds in ((stage, spent), ("policy", policy)):
+            self.stage_ms[name] = self.stage_ms.get(name, 0.0) + 1000 * seconds

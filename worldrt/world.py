@@ -1,9 +1,11 @@
 """A world: a checkpoint with its codec, conditioning and defaults, loaded once for all sessions."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 import worldrt
 from worldrt.checkpoints.files import load_strict, read_tensors
@@ -12,8 +14,12 @@ from worldrt.conditioning import CAMERA_CHANNELS, MASK_SIDE, spatial_channels
 from worldrt.config import WorldConfig, check, load
 from worldrt.errors import ConfigError
 from worldrt.geometry.camera import Camera
+from worldrt.memory.learned import LearnedPacker
+from worldrt.memory.packed import Packed
+from worldrt.memory.policy import Policy, find
 from worldrt.memory.slots import CacheShape
 from worldrt.model import Transformer
+from worldrt.packing import packed_tokens
 from worldrt.starts import Start, open_start
 
 MANIFEST = "world.toml"
@@ -27,12 +33,21 @@ class World:
         model: its transformer, weights loaded.
         codec: its autoencoder, weights loaded.
         folder: where its starts lie.
+        packer: its learned packer, weights loaded; None: it has none.
     """
 
-    def __init__(self, config: WorldConfig, model: Transformer, codec: Codec, folder: Path) -> None:
+    def __init__(
+        self,
+        config: WorldConfig,
+        model: Transformer,
+        codec: Codec,
+        folder: Path,
+        packer: LearnedPacker | None = None,
+    ) -> None:
         self.config, self.folder = config, folder
         self.model = model.eval().requires_grad_(False)
         self.codec = codec.eval().requires_grad_(False)
+        self.packer = packer.eval().requires_grad_(False) if packer else None
         self.camera = Camera.centred(config.camera)
 
     @classmethod
@@ -41,7 +56,7 @@ class World:
 
         Args:
             name: `maze`, or a path to a folder with `world.toml`, `model.safetensors` and
-                `codec.safetensors`.
+                `codec.safetensors`, and `packer.safetensors` where `world.toml` has a `[packer]`.
 
         Raises:
             ConfigError: no such world, or its numbers make no sense.
@@ -57,12 +72,42 @@ class World:
         codec = build(config.codec)
         path = folder / "codec.safetensors"
         load_strict(codec, read_tensors(path), path)
-        return cls(config, model, codec, folder)
+        packer = None
+        if config.packer:
+            packer = LearnedPacker(config.packer, config.codec.channels, config.model.dim)
+            path = folder / "packer.safetensors"
+            load_strict(packer, read_tensors(path), path)
+        return cls(config, model, codec, folder, packer)
 
     def start(self, text: str, context_frames: int = 0) -> Start:
         """Real frames to begin from: a shipped start, `seed:N` or an image; see `open_start`."""
         config = self.config
         return open_start(text, self.folder, self.camera, config.motion, context_frames)
+
+    def policy(self, spec: str) -> Policy:
+        """The cache policy that a user named, fitted to this world.
+
+        Args:
+            spec: `NAME` or `NAME:key=value,...`.
+
+        Raises:
+            ConfigError: unknown name or option, or a learned packer that this world lacks.
+        """
+        policy = find(spec, self.config.block_frames)
+        mid = policy.mid
+        if not (isinstance(mid, Packed) and mid.packer is None):
+            return policy
+        if self.packer is None:
+            raise ConfigError(
+                f"World {self.config.name!r} has no learned packer; say packer=pooled, or train "
+                "one with `worldrt train packer`."
+            )
+        return replace(policy, mid=replace(mid, packer=self.packer))
+
+    def pack(self, latents: Tensor) -> Tensor:
+        """Packed tokens [B, P, E] of a block's clean latents [B, T, C, h, w]."""
+        assert self.packer is not None
+        return packed_tokens(self.packer, self.codec, self.model, latents)
 
     @property
     def cache_shape(self) -> CacheShape:

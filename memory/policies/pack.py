@@ -8,6 +8,8 @@ rotation is taken anew from raw keys, not by repeated deltas, so that rounding d
 packer is learned; the pooled one stands in its place until one is trained for the world.
 """
 
+from typing import Literal
+
 from worldrt.errors import ConfigError
 from worldrt.memory.compress import PooledPacker
 from worldrt.memory.packed import Packed
@@ -22,6 +24,7 @@ def build(
     recent: int | None = None,
     mid: int = 16,
     top: int = 4,
+    packer: Literal["pooled", "learned"] = "pooled",
 ) -> Policy:
     """Sink, packed middle and recent frames.
 
@@ -31,6 +34,7 @@ def build(
         recent: last frames kept, whole blocks, the current one not counted; default one block.
         mid: packed blocks kept.
         top: packed blocks that a block attends to; 0: all.
+        packer: means over cells of 2 x 2 x 2 tokens, or the world's learned packer.
 
     Raises:
         ConfigError: sink or recent is not a whole number of blocks.
@@ -47,5 +51,5 @@ def build(
         name="pack",
         partition=Partition(sink=frames["sink"], recent=frames["recent"]),
         positions=Contiguous(),
-        mid=Packed(blocks=mid, top=top, packer=PooledPacker()),
+        mid=Packed(blocks=mid, top=top, packer=PooledPacker() if packer == "pooled" else None),
     )

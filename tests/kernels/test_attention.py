@@ -1,11 +1,16 @@
-"""Attention against its definition in float64."""
+"""Attention against its definition in float64, whole and in parts."""
+
+import itertools
+import weakref
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from worldrt.kernels.attention import attend
+from tests.peak import peak
+from worldrt.kernels.attention import Part, attend, attend_parts
 
 
 def normal(*shape: int, seed: int) -> Tensor:
@@ -82,3 +87,134 @@ def test_half_precision() -> None:
     got = attend(query, key, value)
     assert got.dtype == torch.bfloat16
     np.testing.assert_allclose(got.float().numpy(), defined(query, key, value, None), atol=2e-2)
+
+
+# In parts.
+
+
+def split(key: Tensor, value: Tensor, bias: Tensor | None, lengths: list[int]) -> Iterator[Part]:
+    """The context cut into parts of `lengths` keys."""
+    end = 0
+    for length in lengths:
+        here, end = slice(end, end + length), end + length
+        yield Part(key[:, here], value[:, here], None if bias is None else bias[..., here])
+    assert end == key.shape[1]
+
+
+PARTS = [[13], [12, 1], [1, 1, 1, 1, 35], [35, 28], [63, 48], [5, 7, 35, 1, 63, 111]]
+
+
+@pytest.mark.parametrize(
+    "batch, length, heads, dim", [(1, 1, 1, 2), (2, 35, 3, 14), (1, 63, 2, 24)]
+)
+@pytest.mark.parametrize("lengths", PARTS, ids=str)
+@pytest.mark.parametrize("biased", [False, True])
+def test_parts_are_their_concatenation(
+    batch: int, length: int, heads: int, dim: int, lengths: list[int], biased: bool
+) -> None:
+    keys = sum(lengths)
+    query = 3 * normal(batch, length, heads, dim, seed=1)
+    key, value = (normal(batch, keys, heads, dim, seed=n) for n in (2, 3))
+    bias = 4 * normal(batch, heads, length, keys, seed=4) if biased else None
+    got = attend_parts(query, split(key, value, bias, lengths))
+    assert got.shape == query.shape
+    np.testing.assert_allclose(got.numpy(), defined(query, key, value, bias), atol=1e-5)
+    torch.testing.assert_close(got, attend(query, key, value, bias), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(11,), (7, 11), (1, 1, 1, 11), (2, 1, 1, 11), (1, 3, 7, 1)])
+def test_a_bias_of_a_part_is_broadcast_as_that_of_the_whole(shape: tuple[int, ...]) -> None:
+    query, key, value = (normal(2, n, 3, 14, seed=n) for n in (7, 11, 11))
+    bias, nothing = normal(*shape, seed=0), torch.zeros(1, 1, 1, 11)
+    parts = [Part(key, value, bias), Part(value, key), Part(key, key, nothing)]
+    full = torch.cat([bias.expand(2, 3, 7, 11), torch.zeros(2, 3, 7, 22)], dim=-1)
+    expected = attend(query, torch.cat([key, value, key], 1), torch.cat([value, key, key], 1), full)
+    torch.testing.assert_close(attend_parts(query, parts), expected)
+
+
+def test_a_single_part_is_attended_to_as_such() -> None:
+    query, key, value = (normal(2, n, 3, 14, seed=n) for n in (7, 63, 63))
+    bias = normal(1, 1, 1, 63, seed=0)
+    assert torch.equal(attend_parts(query, [Part(key, value)]), attend(query, key, value))
+    got = attend_parts(query, iter([Part(key, value, bias)]))
+    assert torch.equal(got, attend(query, key, value, bias))
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))], ids=str)
+def test_a_hidden_part_adds_nothing_wherever_it_stands(order: tuple[int, ...]) -> None:
+    query = normal(1, 7, 2, 8, seed=0)
+    hidden = torch.full((1, 1, 1, 5), -torch.inf)
+    seen, other = (Part(*(normal(1, 9, 2, 8, seed=n + m) for m in (0, 1))) for n in (1, 3))
+    rubbish = Part(torch.full((1, 5, 2, 8), 1e4), torch.full((1, 5, 2, 8), 1e30), hidden)
+    parts = [(rubbish, seen, other)[index] for index in order]
+    expected = attend(
+        query, torch.cat([seen.key, other.key], 1), torch.cat([seen.value, other.value], 1)
+    )
+    torch.testing.assert_close(attend_parts(query, parts), expected)
+
+
+def test_where_every_key_is_hidden_the_result_is_zero_and_only_there() -> None:
+    query, key, value = (normal(1, n, 2, 8, seed=n) for n in (3, 5, 5))
+    bias = torch.zeros(1, 1, 3, 5)
+    bias[..., 1, :] = -torch.inf
+    got = attend_parts(query, [Part(key, value, bias), Part(value, key, bias)])
+    assert not got[:, 1].any()
+    both = attend(query, torch.cat([key, value], 1), torch.cat([value, key], 1))
+    torch.testing.assert_close(got[:, [0, 2]], both[:, [0, 2]])
+    assert not attend_parts(query, [Part(key, value, bias[:, :, 1:2])] * 3).any()
+    assert torch.equal(attend_parts(query, []), torch.zeros_like(query))
+
+
+@pytest.mark.parametrize("size", [1e-3, 30.0, 3000.0])
+def test_logits_of_any_size(size: float) -> None:
+    """Weights are relative to the largest logit so far, rising and falling from part to part."""
+    query, key, value = (normal(1, n, 2, 24, seed=n) for n in (9, 35, 35))
+    steps = size * torch.tensor([0.0, 2, -1, 3, 1]).repeat_interleave(7)
+    got = attend_parts(query, split(key, value, steps[None, None, None], [7] * 5))
+    expected = defined(query, key, value, steps[None, None, None])
+    a_rounding = 3 * size * 2**-23  # of the largest logits, in float32
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-5 + a_rounding)
+
+
+def test_log_n_makes_a_key_count_as_n_copies_of_it() -> None:
+    query, key, value, one, its = (normal(2, n, 3, 14, seed=n) for n in (7, 11, 12, 1, 2))
+    value, its = value[:, :11], its[:, :1]
+    copies = [Part(key, value), Part(one.expand(-1, 1560, -1, -1), its.expand(-1, 1560, -1, -1))]
+    weighed = [Part(key, value), Part(one, its, torch.full((1, 1, 1, 1), np.log(1560)))]
+    got, expected = attend_parts(query, weighed), attend_parts(query, copies)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_parts_in_half_precision_are_summed_in_float32() -> None:
+    """Each of 64 parts would cost a rounding; only the result is rounded."""
+    query, key, value = (normal(1, n, 2, 24, seed=n).bfloat16() for n in (9, 448, 448))
+    got = attend_parts(query, split(key, value, None, [7] * 64))
+    assert got.dtype == torch.bfloat16
+    exact = attend_parts(query.float(), split(key.float(), value.float(), None, [7] * 64))
+    assert torch.equal(got, exact.bfloat16())
+
+
+def test_at_most_two_parts_live_at_once() -> None:
+    made: list[weakref.ref[Tensor]] = []
+    living: list[int] = []
+
+    def tiles() -> Iterator[Part]:
+        for seed in range(6):
+            part = Part(*(normal(1, 5, 2, 8, seed=seed + n) for n in (0, 1)))
+            made.append(weakref.ref(part.key))
+            living.append(sum(key() is not None for key in made))
+            yield part
+            del part
+
+    attend_parts(normal(1, 3, 2, 8, seed=0), tiles())
+    assert living == [1, 2, 1, 1, 1, 1]
+
+
+def test_workspace_of_parts() -> None:
+    """Logits of one part, the sums and the result, and never the concatenation."""
+    length, heads, dim, keys = 63, 4, 32, 35
+    query = normal(1, length, heads, dim, seed=0)
+    part = Part(normal(1, keys, heads, dim, seed=1), normal(1, keys, heads, dim, seed=2))
+    with peak() as found:
+        attend_parts(query, [part] * 50)
+    assert found.bytes <= 4 * heads * length * (keys + 2 * dim + 8)

@@ -10,6 +10,7 @@ from worldrt.errors import WorldrtError
 from worldrt.model import Transformer
 from worldrt.training import launch
 from worldrt.training.codec import CodecRecipe
+from worldrt.training.packer import PackerRecipe
 from worldrt.training.trainer import WorldRecipe
 
 
@@ -19,6 +20,8 @@ def test_the_shipped_recipes_fit_each_other() -> None:
     assert codec.codec == world.world.codec
     assert codec.recording == world.recording
     assert world.recording.camera == world.world.camera
+    packer = load(launch.RECIPES / "packer.toml", PackerRecipe)
+    assert packer.recording == world.recording and packer.world == world.world.name
     assert build(codec.codec).channels == Transformer(world.world.model).config.in_channels
 
 

@@ -6,9 +6,11 @@ import torch
 from numpy.typing import NDArray
 
 from tests.tiny import BLOCK, CAMERA
-from worldrt.conditioning import CAMERA_CHANNELS, spatial_channels
+from worldrt.codec import Codec
+from worldrt.conditioning import CAMERA_CHANNELS, spatial_channels, spatial_maps
 from worldrt.geometry.camera import Camera
-from worldrt.training.samples import BLOCKS, Sample, SampleBuilder
+from worldrt.training.samples import BLOCKS, Sample, SampleBuilder, Samples, held_out
+from worldrt.training.trainer import WorldRecipe
 from worldrt.world import World
 
 
@@ -99,3 +101,37 @@ def test_a_batch_is_its_samples(builder: SampleBuilder, count: int) -> None:
     for index, sample in enumerate(samples):
         pairs = zip(batch.tensors(), sample.tensors(), strict=True)
         assert all(torch.equal(many[index], one) for many, one in pairs)
+
+
+def test_a_forgetting_batch_is_one_whose_memory_shows_nothing_of_the_end(
+    world: World, builder: SampleBuilder
+) -> None:
+    rng = np.random.default_rng(5)
+    batch = Sample.stack([builder.draw(index, rng) for index in range(3)])
+    after = batch.forgetting(torch.tensor([True, False, True]), BLOCK)
+    for one, other in zip(batch.tensors(), after.tensors(), strict=True):
+        assert torch.equal(other[1], one[1])
+        assert torch.equal(other[:, :-BLOCK], one[:, :-BLOCK])
+    assert torch.equal(after.clean, batch.clean) and torch.equal(after.camera, batch.camera)
+    nothing = torch.zeros(BLOCK, 1, 48, 64)
+    empty = spatial_maps(world.codec, nothing.expand(-1, 4, -1, -1), nothing)
+    for index in (0, 2):
+        assert torch.equal(after.spatial[index, -BLOCK:], empty.maps)
+        assert torch.equal(after.hint[index, -BLOCK:], empty.hint)
+        assert (after.hole[index, -BLOCK:] == 1).all()
+
+
+def test_batches_follow_from_the_seed(recipe: WorldRecipe, codec: Codec) -> None:
+    first, again, other = (
+        next(Samples(recipe.recording, recipe.world, codec, seed).batches(2, loaders=0))
+        for seed in (0, 0, 1)
+    )
+    assert first.clean.shape[:2] == (2, BLOCKS * BLOCK)
+    assert torch.equal(first.clean, again.clean) and not torch.equal(first.clean, other.clean)
+
+
+def test_held_out_samples_are_always_the_same(recipe: WorldRecipe, codec: Codec) -> None:
+    one, two = (held_out(recipe.recording, recipe.world, codec, each) for each in (1, 2))
+    assert len(one) == recipe.recording.held_out and len(two) == 2 * len(one)
+    assert all(torch.equal(a.clean, b.clean) for a, b in zip(one, two[::2], strict=True))
+    assert not torch.equal(two[0].clean, two[1].clean)

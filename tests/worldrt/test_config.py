@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from worldrt import config
 from worldrt.config import (
     CameraConfig,
+    Cells,
     CodecConfig,
     Config,
     MemoryConfig,
     ModelConfig,
     MotionConfig,
+    PackerConfig,
     SamplerConfig,
     WorldConfig,
     dump,
@@ -26,6 +28,8 @@ CAMERA = CameraConfig(width=48, height=32, fx=24, fy=28.8)
 MOTION = MotionConfig(move_step=0.25, turn_step=5, pitch_limit=30)
 MODEL = ModelConfig(dim=24, num_heads=2, num_layers=3, ffn_dim=40, in_channels=5)
 CODEC = CodecConfig(channels=5)
+CELLS = Cells(time=1, rows=2, columns=3)
+PACKER = PackerConfig(width=8, cells=CELLS)
 SAMPLER = SamplerConfig(sigmas=(1.0, 0.75, 0.1), prediction="flow")
 WORLD = WorldConfig(
     name="meadow",
@@ -38,8 +42,12 @@ WORLD = WorldConfig(
     model=MODEL,
     codec=CODEC,
     sampler=SAMPLER,
+    packer=PACKER,
 )
-EXAMPLES = [CAMERA, MOTION, MODEL, CODEC, SAMPLER, MemoryConfig(capacity=9), WORLD]
+EXAMPLES = [
+    *(CAMERA, MOTION, MODEL, CODEC, SAMPLER, MemoryConfig(capacity=9), CELLS, PACKER, WORLD),
+    msgspec.structs.replace(WORLD, packer=None),
+]
 
 
 def written(folder: Path, fields: dict[str, Any] | str) -> Path:
@@ -179,6 +187,16 @@ def test_numbers_that_do_not_fit_are_refused_in_a_file_too(
                 "freq_dim": 7,
             },
             "freq_dim 7 must be even.",
+        ),
+        (
+            Cells,
+            {"time": 1, "rows": 0, "columns": 3},
+            "A packed block needs cells, got 1 x 0 x 3.",
+        ),
+        (
+            PackerConfig,
+            {"width": 0, "cells": {"time": 1, "rows": 1, "columns": 1}},
+            "A packer needs a width of at least 1, got 0.",
         ),
         *(
             (

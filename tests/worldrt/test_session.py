@@ -272,7 +272,7 @@ def test_what_was_made_is_never_taken_for_real(world: World, start: Start) -> No
 def test_stages_are_named_and_add_up(world: World, start: Start, policy: str) -> None:
     session = Session(world, start, policy=policy)
     chunk = session.step(PATH[:BLOCK])
-    names = {"splat", "steps", "clean", "decode", "insert"}
+    names = {"splat", "policy", "steps", "clean", "decode", "insert"}
     assert set(chunk.stage_ms) == names - ({"clean"} if session.cache.fuses else set())
     assert all(spent > 0 for spent in chunk.stage_ms.values())
     assert chunk.block_ms == sum(chunk.stage_ms.values())

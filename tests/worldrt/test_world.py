@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 import worldrt
 from tests.tiny import tiny_config, write_world
 from worldrt.checkpoints.files import write_tensors
-from worldrt.config import dump
+from worldrt.config import Cells, PackerConfig, dump
 from worldrt.errors import (
     ConfigError,
     CorruptFile,
@@ -22,6 +23,7 @@ from worldrt.errors import (
     UnexpectedTensor,
     WorldrtError,
 )
+from worldrt.memory.learned import LearnedPacker
 from worldrt.world import World, find_world, shipped
 
 
@@ -133,6 +135,65 @@ def test_damaged_weights_are_one_sentence(
     with pytest.raises(kind, match=words) as found:
         World.load(str(folder))
     assert str(folder / file) in str(found.value)
+
+
+@pytest.fixture
+def packed_folder(tmp_path: Path, world_folder: Path) -> Path:
+    """The tiny world with a packer of random weights."""
+    folder = shutil.copytree(world_folder, tmp_path / "packed")
+    config = PackerConfig(width=4, cells=Cells(time=1, rows=2, columns=3))
+    packer = LearnedPacker(config, 16, 48)
+    write_tensors(folder / "packer.safetensors", packer.state_dict())
+    whole = msgspec.structs.replace(tiny_config(), packer=config)
+    (folder / "world.toml").write_text(dump(whole))
+    return folder
+
+
+def test_packer_is_loaded_where_the_manifest_names_one(packed_folder: Path, world: World) -> None:
+    assert world.packer is None
+    packer = World.load(str(packed_folder)).packer
+    assert packer is not None and packer.tokens == 6
+    assert not packer.training and not any(p.requires_grad for p in packer.parameters())
+    tensors = load_file(packed_folder / "packer.safetensors")
+    assert all(torch.equal(value, tensors[name]) for name, value in packer.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "damage, kind, words",
+    [
+        (Path.unlink, InputError, "is missing"),
+        (cut(0.5), CorruptFile, "copy or download it again"),
+        (drop_tensor, MissingTensor, "lacks 1 of"),
+        (add_tensor, UnexpectedTensor, "holds 1 tensors beyond .*'spare'"),
+        (widen_tensor, ShapeMismatch, "has shape .* the model needs"),
+    ],
+)
+def test_damaged_packer_is_one_sentence(
+    packed_folder: Path, damage: Callable[[Path], None], kind: type[WorldrtError], words: str
+) -> None:
+    damage(packed_folder / "packer.safetensors")
+    with pytest.raises(kind, match=words) as found:
+        World.load(str(packed_folder))
+    assert str(packed_folder / "packer.safetensors") in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "pattern, text, kind, words",
+    [
+        ("width = 4$", "width = 5", ShapeMismatch, "check that world.toml belongs"),
+        ("rows = 2", "rows = 0", ConfigError, "A packed block needs cells, got 1 x 0 x 3"),
+        ("rows = 2", "row = 2", ConfigError, "unknown field `row`"),
+    ],
+)
+def test_packer_that_the_manifest_mistakes_is_refused(
+    packed_folder: Path, pattern: str, text: str, kind: type[WorldrtError], words: str
+) -> None:
+    manifest = packed_folder / "world.toml"
+    changed = re.sub(pattern, text, manifest.read_text(), flags=re.MULTILINE)
+    assert changed != manifest.read_text()
+    manifest.write_text(changed)
+    with pytest.raises(kind, match=words):
+        World.load(str(packed_folder))
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,10 @@ from worldrt.checkpoints.files import write_bytes
 from worldrt.config import CodecConfig, ModelConfig, WorldConfig, dump, load
 from worldrt.errors import WorldrtError
 from worldrt.training import codec as codec_training
+from worldrt.training import packer as packer_training
 from worldrt.training import world as world_training
 from worldrt.training.codec import CodecRecipe
+from worldrt.training.packer import PackerRecipe
 from worldrt.training.recording import Recording
 from worldrt.training.trainer import WorldRecipe
 
@@ -53,6 +55,19 @@ def train_world(recipe: Path | None, run: Path) -> None:
     chosen = load(recipe or RECIPES / "maze.toml", WorldRecipe)
     chosen.recording.complete(_workers())
     world_training.train(chosen, run)
+
+
+def train_packer(recipe: Path | None, run: Path) -> None:
+    """Train a packer; see `worldrt.training.packer.train`.
+
+    Args:
+        recipe: a TOML file; None: the shipped world's.
+        run: folder of the run.
+    """
+    _report()
+    chosen = load(recipe or RECIPES / "packer.toml", PackerRecipe)
+    chosen.recording.complete(_workers())
+    packer_training.train(chosen, run)
 
 
 def smoke(run: Path) -> None:

@@ -7,7 +7,7 @@ view is known already, and nothing new would be learned.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from worldrt.codec import Codec, pack
 from worldrt.conditioning import camera_maps, spatial_maps
@@ -51,6 +51,19 @@ class Sample:
     def to(self, device: torch.device) -> "Sample":
         return Sample(*(tensor.to(device) for tensor in self.tensors()))
 
+    def forgetting(self, which: Tensor, frames: int) -> "Sample":
+        """The same batch where the memory shows nothing of some samples' last frames.
+
+        Args:
+            which: bool [B], the samples.
+            frames: how many frames at their end.
+        """
+        seen = torch.ones_like(self.hole[..., 0, 0])  # [B, F]
+        seen[which, -frames:] = 0
+        maps = seen[..., None, None, None]
+        hole = torch.where(maps[:, :, 0] > 0, self.hole, 1)
+        return replace(self, hint=self.hint * maps, spatial=self.spatial * maps, hole=hole)
+
 
 class Samples(IterableDataset[Sample]):
     """An endless stream of samples, the same for the same seed and worker.
@@ -74,6 +87,22 @@ class Samples(IterableDataset[Sample]):
         builder = SampleBuilder(self._recording.open(), self._world, self._codec)
         while True:
             yield builder.draw(int(rng.choice(self._recording.training)), rng)
+
+    def batches(self, size: int, loaders: int) -> Iterator[Sample]:
+        """An endless stream of batches of `size` samples, built by `loaders` processes, or here.
+
+        A resumed run that gives another seed draws other samples than before its kill.
+        """
+        return iter(
+            DataLoader(
+                self,
+                batch_size=size,
+                num_workers=loaders,
+                collate_fn=Sample.stack,
+                prefetch_factor=4 if loaders else None,
+                multiprocessing_context="spawn" if loaders else None,
+            )
+        )
 
 
 class SampleBuilder:
@@ -162,6 +191,17 @@ class SampleBuilder:
             image = image + rng.normal(0, rng.uniform(0, 10), image.shape)
         scaled = depth.astype(np.float32) * np.float32(rng.normal(1, 0.01))
         self._cloud.insert(np.clip(image, 0, 255).astype(np.uint8), scaled, pose)
+
+
+def held_out(recording: Recording, world: WorldConfig, codec: Codec, each: int = 1) -> list[Sample]:
+    """`each` samples of every held-out episode, always the same, as batches of one."""
+    builder = SampleBuilder(recording.open(), world, codec)
+    generators = {episode: np.random.default_rng(episode) for episode in recording.validation}
+    return [
+        Sample.stack([builder.draw(episode, rng)])
+        for episode, rng in generators.items()
+        for _ in range(each)
+    ]
 
 
 def _turn(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

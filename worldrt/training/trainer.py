@@ -7,79 +7,40 @@ a target, each at its own noise level.
 Source: Flow Matching (arXiv 2210.02747); Diffusion Forcing (arXiv 2407.01392).
 """
 
-import io
 import logging
-import pickle
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldrt.checkpoints.files import write_bytes
 from worldrt.codec import Codec, unpack
-from worldrt.config import Config, WorldConfig, check
-from worldrt.errors import CorruptFile
+from worldrt.config import WorldConfig
 from worldrt.kernels.attention import attend
 from worldrt.kernels.rope import Rope, rotate
 from worldrt.model import Transformer
 from worldrt.sampler import TIMESTEPS, add_noise, to_clean
 from worldrt.training.curves import strip
+from worldrt.training.loop import Effort, Progress, Stateful, load_state, save_state
 from worldrt.training.recording import Recording
 from worldrt.training.samples import BLOCKS, Sample
 
 log = logging.getLogger(__name__)
 
-UNREADABLE = (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError)
-"""What torch raises on a damaged file."""
-WARMUP = 100
-"""Steps over which the learning rate rises."""
-FALL = 0.4
-"""Share of the time, at the end, over which it falls to 0."""
 FLOOR = 0.3
 """Noise level below which the loss is not weighted up any further."""
 
 
-class WorldRecipe(Config, frozen=True, kw_only=True):
+class WorldRecipe(Effort, frozen=True, kw_only=True):
     """All that decides a world's training."""
 
     world: WorldConfig
     recording: Recording
     codec: str
     """The trained codec's safetensors."""
-    minutes: float
-    """Time to train, all runs of the same folder together."""
-    batch: int
-    """Samples a step."""
-    learning_rate: float
     ema: float = 0.995
     """Decay of the averaged weights that are shipped."""
-    report_seconds: float = 120.0
-    """Time between two checkpoints with held-out figures and pictures."""
-    loaders: int = 1
-    """Processes that build samples; 0: in the training process."""
-    threads: int = 1
-    """Threads of the training process."""
-    device: str = "cpu"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check(
-            min(self.minutes, self.batch, self.learning_rate, self.threads) > 0,
-            "A recipe needs positive minutes, batch, learning_rate and threads, got "
-            f"{self.minutes}, {self.batch}, {self.learning_rate} and {self.threads}.",
-        )
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a run has come."""
-
-    step: int = 0
-    seconds: float = 0.0
-    """Time trained, all runs together."""
 
 
 class BlockCausalContext:
@@ -129,8 +90,8 @@ class Trainer:
 
     def step(self, sample: Sample, done: float) -> dict[str, float]:
         """One step of descent; `done` is the share of the time spent. Returns figures."""
-        rise = min(1.0, (self.progress.step + 1) / WARMUP)
-        rate = self._recipe.learning_rate * rise * min(1.0, (1 - done) / FALL)
+        sample = sample.to(self._device)
+        rate = self._recipe.rate(self.progress.step, done)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         generator = torch.Generator(self._device).manual_seed(
@@ -191,32 +152,16 @@ class Trainer:
         return {name: sum(v) / len(v) for name, v in totals.items() if v}
 
     def save(self, path: Path) -> None:
-        """Write what a run needs to go on; a kill while writing leaves the state before."""
-        content = io.BytesIO()
-        state = {
-            "model": self._model.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "step": self.progress.step,
-            "seconds": self.progress.seconds,
-        }
-        torch.save(state, content)
-        write_bytes(path, content.getvalue())
+        """Write what a run needs to go on; see `save_state`."""
+        save_state(path, self._parts, self.progress)
 
     def load(self, path: Path) -> None:
-        """Take up the state that `save` wrote.
+        """Take up the state that `save` wrote; see `load_state`."""
+        self.progress = load_state(path, self._parts, self._device)
 
-        Raises:
-            CorruptFile: the file is damaged or belongs to another model.
-        """
-        try:
-            state = torch.load(path, map_location=self._device, weights_only=True)
-            self._model.load_state_dict(state["model"])
-            self.averaged.load_state_dict(state["averaged"])
-            self._optimiser.load_state_dict(state["optimiser"])
-            self.progress = Progress(state["step"], state["seconds"])
-        except UNREADABLE as error:
-            raise CorruptFile(path, str(error)) from error
+    @property
+    def _parts(self) -> dict[str, Stateful]:
+        return {"model": self._model, "averaged": self.averaged, "optimiser": self._optimiser}
 
     def _noise_levels(self, batch: int, generator: torch.Generator) -> Tensor:
         """[B, F] noise level of each frame, one for a block."""

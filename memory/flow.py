@@ -1,0 +1,139 @@
+"""All clean history in one budget of tokens, chosen by each head for itself.
+
+Source: FlowCache (arXiv 2602.10825), joint importance and redundancy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool1d, normalize
+
+from worldrt.errors import ConfigError
+from worldrt.memory.mass import check_thinning, key_mass, thinned
+from worldrt.memory.mid import Bounds, Look, Mid, MidPart, Tail
+from worldrt.memory.slots import CacheShape, Span
+
+Asking = Literal["block", "frame", "tokens"]
+"""Whose queries judge: all of the block, its last frame, or its last tokens."""
+
+POOL = 7
+"""Tokens over which importance is spread: a token counts as much as its best neighbour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow(MidPart):
+    """Tokens of past blocks, some kept by each head.
+
+    Args:
+        blocks: how many blocks' worth of tokens are held, the current one counted.
+        importance: weight of importance, 0 to 1; redundancy has the rest.
+        queries: whose queries judge.
+        last: how many tokens, where the last ones judge.
+        sample: one in this many of those queries judges.
+    """
+
+    blocks: int
+    importance: float = 0.07
+    queries: Asking = "block"
+    last: int = 50
+    sample: int = 16
+
+    def __post_init__(self) -> None:
+        if self.blocks < 2:
+            raise ConfigError(
+                f"A budget holds a past block and the current one at least, got {self.blocks} "
+                "blocks; give it 2 or more."
+            )
+        if not 0 <= self.importance <= 1 or self.last < 1:
+            raise ConfigError(
+                f"Importance weighs from 0 to 1 and 1 token or more judges, got "
+                f"{self.importance} and {self.last}."
+            )
+        check_thinning(self.sample)
+
+    def room(self, shape: CacheShape, bounds: Bounds) -> int:
+        del bounds
+        return (self.blocks - 1) * shape.block_frames * shape.tokens
+
+    def open(self, shape: CacheShape, bounds: Bounds, tail: Tail) -> "FlowTokens":
+        return FlowTokens(self, shape, bounds, tail)
+
+
+class FlowTokens(Mid):
+    """The state of `Flow`.
+
+    A finished block joins the tail whole while there is room. Where there is not, tail and block
+    compete: scores are noted in the block's clean pass, whose queries are the newest there are and
+    whose keys lie at hand, and who stays is settled layer by layer when the block leaves. Kept keys
+    stay in time order, so that a token's neighbours are those it had in its frame, as far as those
+    are kept.
+    """
+
+    def __init__(self, part: Flow, shape: CacheShape, bounds: Bounds, tail: Tail) -> None:
+        self._part, self._shape, self._tail = part, shape, tail
+        self._room = part.room(shape, bounds)
+        most = self._room + bounds.most * shape.tokens
+        size = (shape.layers, shape.batch, shape.heads, most)
+        self._scores = torch.zeros(size, device=tail.keys.device)
+        self._judges = torch.zeros(0, dtype=torch.long)
+        self.nbytes = self._scores.nbytes
+
+    def admit(self, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
+        held, total = self.tokens, self.tokens + keys.shape[2]
+        if total <= self._room:
+            self._tail.keys[:, :, held:total] = keys
+            self._tail.values[:, :, held:total] = values
+        else:
+            ranked = self._scores[..., :total]
+            for layer in range(self._shape.layers):
+                order = ranked[layer].argsort(dim=-1, descending=True, stable=True)
+                kept = order[..., : self._room].sort(dim=-1).values
+                index = kept.transpose(1, 2).unsqueeze(-1)  # [B, R, H, 1]
+                for stored, new in ((self._tail.keys, keys), (self._tail.values, values)):
+                    both = torch.cat([stored[layer, :, :held], new[layer]], dim=1)
+                    wide = index.expand(-1, -1, -1, both.shape[-1])
+                    stored[layer] = both.gather(1, wide)
+        self.tokens = min(total, self._room)
+        self.frames = self.tokens // self._shape.tokens
+
+    def lay_out(self, start: float, spans: Sequence[Span]) -> None:
+        del start  # keys stand where they were written
+        length = len(spans) * self._shape.tokens
+        asking = {"block": length, "frame": self._shape.tokens, "tokens": self._part.last}
+        count = min(length, asking[self._part.queries])
+        judges = [length - count + index for index in thinned(count, self._part.sample)]
+        self._judges = torch.tensor(judges, device=self._tail.keys.device)
+
+    def read(self, look: Look) -> None:
+        """Score what is held and what the block brings, if not all of it can stay."""
+        total = self.tokens + look.key.shape[1]
+        if not look.clean or total <= self._room:
+            return
+        both = torch.cat([self._tail.keys[look.layer, :, : self.tokens], look.key], dim=1)
+        asked = key_mass(look.query[:, self._judges], [both])
+        asked = max_pool1d(asked, POOL, stride=1, padding=POOL // 2)
+        weight = self._part.importance
+        scores = weight * asked - (1 - weight) * redundancy(both)
+        self._scores[look.layer, ..., :total] = scores
+
+
+def redundancy(keys: Tensor) -> Tensor:
+    """How much each key says that the others say too.
+
+    The softmax over keys of the mean cosine with the others. Cosines add up to a product with the
+    sum of the unit keys, so that no pair is formed.
+
+    Args:
+        keys: [B, S, H, D].
+
+    Returns:
+        [B, H, S] float32, rows add up to 1.
+
+    Source: FlowCache (arXiv 2602.10825), after R-KV.
+    """
+    unit = normalize(keys.float(), dim=-1, eps=1e-8)
+    alike = torch.einsum("BSHD,BHD->BHS", unit, unit.sum(1))
+    return ((alike - 1) / keys.shape[1]).softmax(-1)

@@ -1,0 +1,226 @@
+"""Blocks of latents from a transformer behind a cache: the engine that a session drives.
+
+A block is opened, denoised in a few steps and committed. Its clean pass runs in one forward with
+the next block's first step where that is exact.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from worldrt.config import Prediction
+from worldrt.errors import CacheError
+from worldrt.history import History, Past, write
+from worldrt.memory.cache import KVCache
+from worldrt.memory.policy import SwitchMode
+from worldrt.memory.slots import Note
+from worldrt.model import TextKeys, Transformer
+from worldrt.packing import packed_keys
+from worldrt.sampler import Step, sample, to_clean
+
+Draw = Callable[[int], Tensor]
+"""Frames -> [B, frames, C, h, w] fresh standard noise."""
+Pack = Callable[[Tensor], Tensor]
+"""A block's clean latents [B, T, C, h, w] -> packed tokens [B, P, E]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a switch."""
+
+    mode: SwitchMode
+    block: int
+    """The block, from 0, in which it took effect: the next one that is generated."""
+
+
+class Told(NamedTuple):
+    """What a block is told besides its noise; made once for all its passes."""
+
+    conditions: Tensor | None = None
+    """[B, T, F, E] from `Transformer.read_conditions`."""
+    hint: Tensor | None = None
+    """[B, T, C, h, w] what a residual is relative to."""
+    notes: tuple[Note, ...] = ()
+    """[T] what the cache may know of its frames."""
+
+
+NOTHING = Told()
+
+
+class Rollout:
+    """A walk of latents; the model is shared, everything else is its own.
+
+    Args:
+        model: the transformer.
+        cache: empty.
+        steps: denoising steps, from sigma 1 down.
+        prediction: what the model returns.
+        text: the prompt, from `Transformer.read_text`; None: the model takes none.
+        pack: the world's learned packer, where the cache was opened with one.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        cache: KVCache,
+        steps: Sequence[Step],
+        prediction: Prediction,
+        text: list[TextKeys] | None = None,
+        pack: Pack | None = None,
+    ) -> None:
+        self.cache = cache
+        self.blocks = 0
+        """Blocks generated so far; given ones are not counted."""
+        self._model, self._steps = model, tuple(steps)
+        self._prediction: Prediction = prediction
+        self._text, self._pack = text, pack
+        self._history = History(cache.policy, cache.shape.block_frames)
+        self._open: Past | None = None
+        self._late: Past | None = None
+
+    def generate(self, draw: Draw, frames: int, told: Told = NOTHING) -> Tensor:
+        """Denoise the next block; `commit` ends it.
+
+        Args:
+            draw: fresh noise; called once a step, in order.
+            frames: latent frames of the block.
+            told: conditions, hint and notes.
+
+        Returns:
+            [B, T, C, h, w] clean latents.
+
+        Raises:
+            CacheError: the block before was not committed.
+        """
+        if self._open is not None:
+            raise CacheError("A generated block is open; commit it first.")
+        state = self.cache.policy.state
+        self._history.rebuild(self._model, self.cache, self._text)
+        self.cache.open_block(frames, told.notes)
+        conditions, hint = _repeat(told.conditions, state), _repeat(told.hint, state)
+
+        def denoise(noisy: Tensor, step: Step, first: bool) -> Tensor:
+            self.cache.begin_pass(first=first)
+            output = self._pass(noisy, step.timestep, conditions)
+            return to_clean(output, self._prediction, noisy, step.sigma, hint)
+
+        latents = sample(denoise, self._steps, lambda: draw(state + frames))
+        self._open = Past(latents, conditions, told.notes)
+        self.blocks += 1
+        return latents[:, state:]
+
+    def commit(self) -> None:
+        """Write the generated block's keys, or leave that for the next block's first step."""
+        assert self._open is not None
+        block, self._open = self._open, None
+        shown = self._shown(block)
+        self._offer(shown)
+        if self.cache.fuses:
+            self._late = block
+            self.cache.commit(late=True)
+        elif self.cache.policy.rebuild is not None:
+            self.cache.commit(late=True)  # its keys are written when the context is rebuilt
+        else:
+            write(self._model, self.cache, block, self._text, first=False)
+        self._history.keep(shown)
+
+    def give(self, latents: Tensor, told: Told = NOTHING) -> None:
+        """Walk frames that are given: their clean pass alone, as if they had been generated.
+
+        Args:
+            latents: [B, T, C, h, w] clean.
+            told: conditions and notes.
+        """
+        self.settle()
+        state, given = self.cache.policy.state, Past(latents, told.conditions, told.notes)
+        self.cache.open_block(latents.shape[1], told.notes)
+        self._offer(given)
+        block = Past(_with(latents, state), _repeat(told.conditions, state), told.notes)
+        write(self._model, self.cache, block, self._text)
+        self._history.keep(given)
+
+    def give_sink(self, latents: Tensor, told: Told = NOTHING) -> None:
+        """Write the sink anew from frames seen ahead, for a policy that looks ahead.
+
+        Args:
+            latents: [B, lookahead, C, h, w] clean.
+            told: conditions.
+        """
+        self.settle()
+        self.cache.open_sink()
+        write(self._model, self.cache, Past(latents, told.conditions, ()), self._text)
+
+    def switch(
+        self, mode: SwitchMode, text: list[TextKeys] | None = None, note: Note | None = None
+    ) -> Receipt:
+        """Change prompt or scene between two blocks.
+
+        Args:
+            mode: what becomes of the cache.
+            text: the new prompt; None: as before.
+            note: of the scene to recall.
+
+        Raises:
+            ConfigError: the policy does not support the mode; nothing has changed.
+        """
+        self.cache.policy.check_switch(mode)
+        self.settle()
+        self._text = self._text if text is None else text
+        self.cache.switch(mode, note)
+        if mode is SwitchMode.RECACHE:
+            self._history.recache(self._model, self.cache, self._text)
+        return Receipt(mode, self.blocks)
+
+    def settle(self) -> None:
+        """Run the clean pass that is still to run, under the prompt that its block had."""
+        if self._late is not None:
+            late, self._late = self._late, None
+            self.cache.reopen_late()
+            write(self._model, self.cache, late, self._text)
+
+    # Inside.
+
+    def _pass(self, noisy: Tensor, timestep: float, conditions: Tensor | None) -> Tensor:
+        """One forward over a block, the late one's clean tokens before it; returns the block's."""
+        late, self._late = self._late, None
+        levels = torch.full(noisy.shape[:2], timestep, device=noisy.device)
+        if late is None:
+            return self._model(noisy, levels, self.cache, conditions, self._text)
+        clean = torch.zeros(late.latents.shape[:2], device=noisy.device)
+        if conditions is not None and late.conditions is not None:
+            conditions = torch.cat([late.conditions, conditions], dim=1)
+        output = self._model(
+            torch.cat([late.latents, noisy], dim=1),
+            torch.cat([clean, levels], dim=1),
+            self.cache,
+            conditions,
+            self._text,
+        )
+        return output[:, late.latents.shape[1] :]
+
+    def _shown(self, block: Past) -> Past:
+        """The block without its state frames."""
+        state = self.cache.policy.state
+        conditions = None if block.conditions is None else block.conditions[:, state:]
+        return Past(block.latents[:, state:], conditions, block.notes)
+
+    def _offer(self, block: Past) -> None:
+        """Pack the block with the world's packer; its tokens lie ready for when it leaves."""
+        packer = self.cache.packer
+        if packer is not None and self._pack is not None:
+            shape = self.cache.shape
+            grid = packer.grid(block.latents.shape[1], shape.rows, shape.columns)
+            keys = packed_keys(self._model, self._pack(block.latents), grid)
+            self.cache.offer(self.cache.frames, grid, keys.raw, keys.value)
+
+
+def _repeat(block: Tensor | None, state: int) -> Tensor | None:
+    """State frames are told what the block's first frame is told, [B, state + T, ...]."""
+    return None if block is None else _with(block, state)
+
+
+def _with(block: Tensor, state: int) -> Tensor:
+    return torch.cat([block[:, :1].expand(-1, state, *block.shape[2:]), block], dim=1)
