@@ -289,16 +289,16 @@ class KVCache:
         if self._mid is not None:
             self._mid.flush()
 
-    def offer(self, frame: int, grid: Grid, keys: Tensor, values: Tensor) -> None:
+    def offer(self, frames: range, grid: Grid, keys: Tensor, values: Tensor) -> None:
         """Hand the mid partition tokens that were encoded outside of a block.
 
         Args:
-            frame: first latent frame that they stand for.
-            grid: where they stand, from that frame on.
+            frames: indices of the latent frames that they stand for.
+            grid: where they stand, from the first of these on.
             keys, values: [N, B, P, H, D]; keys raw.
         """
         if self._mid is not None:
-            self._mid.offer(frame, grid, keys, values)
+            self._mid.offer(frames, grid, keys, values)
 
     def reopen_late(self) -> None:
         """Open the last block again, whose clean pass is to run by itself after all."""

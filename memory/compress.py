@@ -58,7 +58,9 @@ class PooledPacker:
 
     def grid(self, frames: int, rows: int, columns: int) -> Grid:
         return Grid(
-            _centres(frames, self.time), _centres(rows, self.side), _centres(columns, self.side)
+            _edge_centres(frames, self.time),
+            _edge_centres(rows, self.side),
+            _edge_centres(columns, self.side),
         )
 
     def pack(self, tokens: Tensor, frames: int, rows: int, columns: int) -> Tensor:
@@ -76,6 +78,11 @@ class PooledPacker:
         return packed.contiguous()
 
 
-def _centres(length: int, cell: int) -> list[float]:
+def _edge_centres(length: int, cell: int) -> list[float]:
     edges = [*range(0, length, cell), length]
     return [float(np.mean(range(a, b))) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def centres(length: int, cells: int) -> list[float]:
+    """Middle of each of `cells` equal parts of 0 to `length`, where a token stands at its index."""
+    return [(index + 0.5) * length / cells - 0.5 for index in range(cells)]

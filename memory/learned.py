@@ -10,7 +10,7 @@ from torch.nn.functional import adaptive_avg_pool3d
 
 from worldrt.config import PackerConfig
 from worldrt.errors import ShapeError
-from worldrt.memory.compress import Grid
+from worldrt.memory.compress import Grid, centres
 
 STRIDES = ((1, 2, 2), (2, 2, 2), (2, 1, 1), (1, 1, 1))
 """Frames, rows and columns a stage; kernels of 3 with a border of 1 take blocks of any size."""
@@ -73,8 +73,3 @@ class LearnedPacker(nn.Module):
         maps = self.stages(latents.transpose(1, 2))  # [B, width, ...]
         cells = adaptive_avg_pool3d(maps, (self.cells.time, self.cells.rows, self.cells.columns))
         return small + self.out(cells.flatten(2).transpose(1, 2))
-
-
-def centres(length: int, cells: int) -> list[float]:
-    """Middle of each of `cells` equal parts of 0 to `length`, where a token stands at its index."""
-    return [(index + 0.5) * length / cells - 0.5 for index in range(cells)]

@@ -95,7 +95,7 @@ class Mid:
     def commit(self, spans: Sequence[Span]) -> None:
         """The block is finished; its clean pass has run."""
 
-    def offer(self, frame: int, grid: Grid, keys: Tensor, values: Tensor) -> None:
+    def offer(self, frames: range, grid: Grid, keys: Tensor, values: Tensor) -> None:
         """Take tokens that were encoded outside of a block; see `KVCache.offer`."""
 
     def switched(self, cut: bool) -> None:

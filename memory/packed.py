@@ -128,8 +128,8 @@ class PackedRing(Mid):
         self._tail.keys[here] = self._keys[look.layer][batch, chosen].flatten(1, 2)
         self._tail.values[here] = self._values[look.layer][batch, chosen].flatten(1, 2)
 
-    def offer(self, frame: int, grid: Grid, keys: Tensor, values: Tensor) -> None:
-        self._offered[frame] = (keys, values)
+    def offer(self, frames: range, grid: Grid, keys: Tensor, values: Tensor) -> None:
+        self._offered[frames.start] = (keys, values)
 
     def flush(self) -> None:
         self._offered.clear()

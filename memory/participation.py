@@ -3,7 +3,7 @@
 Source: Deep Forcing, participative compression.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,7 +53,9 @@ class ParticipationBank(Bank):
         size = (shape.layers, shape.batch, self._ring, shape.heads, shape.head_dim)
         self._sums = torch.zeros(size, device=device)
         self.nbytes += self._cells.nbytes + self._sums.nbytes
-        self._block: Sequence[Span] = ()
+        none = torch.zeros(0, dtype=torch.long, device=device)
+        self._own = self._asking = none
+        self._stood = self._turns = none.to(torch.complex64)
 
     def admit(self, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
         here = self._tokens(first := self.frames + self._waiting, first + len(spans))
@@ -64,7 +66,18 @@ class ParticipationBank(Bank):
 
     def lay_out(self, start: float, spans: Sequence[Span]) -> None:
         super().lay_out(start, spans)
-        self._block = spans
+        first, device = spans[0], self._raw.device
+        self._own = self._places_of([span.frame for span in spans])
+        if self._waiting:
+            asking = range(max(0, first.frame - self._recent), first.frame)
+            shift, count = first.position - first.frame, self.frames + self._waiting
+            self._asking = self._places_of(asking)
+            times = self._rope.times([frame + shift for frame in asking], device)
+            still = times.new_ones(len(asking), self._shape.head_dim // 2 - times.shape[1])
+            self._turns = torch.cat([times, still], dim=1).unsqueeze(1)
+            # Those that wait stood directly before the recent frames, those kept before them.
+            stood = first.position - len(asking) - count
+            self._stood = self._rope.times([stood + rank for rank in range(count)], device)
 
     def read(self, look: Look) -> None:
         if look.first and self._waiting:
@@ -73,39 +86,28 @@ class ParticipationBank(Bank):
             self._note_queries(look)
 
     def _keep_asked(self, look: Look) -> None:
-        layer, tokens = look.layer, self._shape.tokens
-        count, first = self.frames + self._waiting, self._block[0]
-        # Those that wait stood directly before the recent frames, those kept before them.
-        last = first.position - min(self._recent, first.frame)
-        held = slice(0, count * tokens)
-        times = self._rope.times([last - count + rank for rank in range(count)], self._raw.device)
-        keys = rotate(self._raw[layer, :, held], self._places(times, layer, count))
-        asked = look.query.float().sum(1) + self._recent_queries(layer)
+        layer, count = look.layer, self.frames + self._waiting
+        table = self._places(self._stood, layer, count)
+        keys = rotate(self._raw[layer, :, self._tokens(0, count)], table)
+        past = rotate(self._sums[layer].index_select(1, self._asking), self._turns)
+        asked = look.query.float().sum(1) + past.sum(1)
         scores = torch.einsum("BHD,BSHD->BS", asked, keys.float())
         chosen = self._keep(layer, scores)
         cells = self._cells[layer]
         cells[:, : chosen.shape[1]] = cells.gather(1, chosen)
         self._turn(layer)
 
-    def _recent_queries(self, layer: int) -> Tensor:
-        """[B, H, D] summed clean queries of the last frames, turned to where those stand now."""
-        first = self._block[0]
-        frames = range(max(0, first.frame - self._recent), first.frame)
-        times = self._rope.times(
-            [first.position - first.frame + frame for frame in frames], self._raw.device
-        )
-        still = times.new_ones(len(frames), self._shape.head_dim // 2 - times.shape[1])
-        sums = self._sums[layer, :, [frame % self._ring for frame in frames]]
-        return rotate(sums, torch.cat([times, still], dim=1).unsqueeze(1)).sum(1)
-
     def _note_queries(self, look: Look) -> None:
-        count = len(self._block)
         cells = self._rope.cells(self._raw.device)
         still = cells.new_ones(len(cells), self._shape.head_dim // 2 - cells.shape[1])
-        frames = look.raw_query.unflatten(1, (count, -1)).float()
+        frames = look.raw_query.unflatten(1, (len(self._own), -1)).float()
         turned = rotate(frames, torch.cat([still, cells], dim=1).unsqueeze(1))
-        places = [span.frame % self._ring for span in self._block]
-        self._sums[look.layer, :, places] = turned.sum(2)
+        self._sums[look.layer].index_copy_(1, self._own, turned.sum(2))
+
+    def _places_of(self, frames: Iterable[int]) -> Tensor:
+        """Where the summed queries of frames lie in their ring."""
+        places = [frame % self._ring for frame in frames]
+        return torch.tensor(places, dtype=torch.long, device=self._raw.device)
 
     def _table(self, layers: int | slice) -> Tensor:
         return self._places(self._times, layers, self.frames)

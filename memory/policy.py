@@ -93,21 +93,6 @@ class Switches:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Coarse:
-    """Latent frames that are encoded at a lower resolution.
-
-    Args:
-        frames: how many.
-        time: frames that one token stands for.
-        side: rows and columns of tokens that one stands for.
-    """
-
-    frames: int
-    time: int
-    side: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuild:
     """A context that is written anew before each block, from latents that are kept.
 
@@ -116,13 +101,11 @@ class Rebuild:
         last: latent frames of its end.
         at_once: one pass in which all see each other; else block by block, each seeing those
             before it.
-        coarse: groups of older frames that are averaged over cells, newest group first.
     """
 
     first: int
     last: int
     at_once: bool = False
-    coarse: tuple[Coarse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,6 +134,20 @@ class TriRegion:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Each frame at its own index, the sink right behind the block: it shows what is to come.
+
+    Source: Seoul World Model, virtual look-ahead sink.
+    """
+
+    moves = True
+
+    def __call__(self, layout: Layout) -> Places:
+        places = Absolute()(layout)
+        return places._replace(sink=_run(layout.block[-1] + 1, len(layout.sink)))
+
+
 def _indices(frames: Sequence[int]) -> list[float]:
     return [float(frame) for frame in frames]
 

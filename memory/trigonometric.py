@@ -15,6 +15,8 @@ from worldrt.memory.slots import CacheShape
 
 AHEAD = (1, 2, 4, 8, 16)
 """Frames from the next one to the queries that a key is scored for."""
+WORN = -1e30
+"""Score of a token that was used too often, for each use: less than any other."""
 DRIFT = 3.0
 """How fast the second term fades as the newest mean query turns away from the scene's."""
 
@@ -99,7 +101,7 @@ class ChosenTokens:
     Each layer and sequence chooses for itself, all heads alike, at the first pass of a block. A
     token keeps its own row and column; in time the tokens stand in order, a frame's worth a
     position. One that is not chosen is forgotten. One that was chosen as often as allowed comes
-    after all others, the earlier before the later.
+    after all others, the more often the later.
 
     Args:
         frames: how many frames' worth.
@@ -196,7 +198,7 @@ class ChosenTokens:
         here = slice(self._held * self._tokens)
         frames, _, uses = self._facts[layer, :, here].unbind(-1)
         scores = self._means.score(layer, self._keys[layer, :, here], frame - frames)
-        scores = scores.masked_fill(uses >= self._uses, -torch.inf)
+        scores = torch.where(uses < self._uses, scores, WORN * uses)
         ranked = scores.argsort(dim=1, descending=True, stable=True)
         return ranked[:, : self._chosen.shape[2]].sort(dim=1).values
 

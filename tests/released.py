@@ -27,9 +27,7 @@ class Kept(NamedTuple):
 def rope(key: Tensor, frames: Sequence[float], rows: int, columns: int) -> Tensor:
     """Rotate [B, T F, H, D] in float64: frame, row and column of each token."""
     half, side = key.shape[-1] // 2, key.shape[-1] // 6
-    places = torch.tensor(
-        list(product(frames, range(rows), range(columns))), dtype=torch.float64
-    )
+    places = torch.tensor(list(product(frames, range(rows), range(columns))), dtype=torch.float64)
     angles = [
         places[:, axis, None] * 10_000.0 ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
         for axis, pairs in enumerate((half - 2 * side, side, side))

@@ -6,7 +6,7 @@ method, which of all past tokens each head sees and where they stand.
 
 from collections.abc import Iterable, Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -36,6 +36,12 @@ class Piece(NamedTuple):
     """[S, 3] frame, row, column."""
     bias: Array
     """[H, S]"""
+
+    def pick(self, tokens: Sequence[int]) -> Self:
+        """Some of them."""
+        return type(self)(
+            self.key[tokens], self.value[tokens], self.where[tokens], self.bias[:, tokens]
+        )
 
 
 class SlowCache:

@@ -23,6 +23,7 @@ LAYERS = (
     {"model", "layer", "codec", "conditioning", "packing"},
     {"simulators"},
     {"sampler", "forecast", "world", "starts"},
+    {"history", "rollout", "schedule"},
     {"session", "snapshot"},
     {"render", "server", "workers", "bench", "training", "doctor", "client"},
     {"cli"},

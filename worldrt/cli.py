@@ -66,6 +66,9 @@ class Render:
     """Of the noise; the same seed and path give the same video."""
     policy: str | None = None
     """Cache policy, NAME or NAME:key=value,...; see `worldrt policies`. Default: the world's."""
+    switch: str = ""
+    """Changes of scene, SECONDS:MODE separated by spaces ("2:flush 4.5:cut"); modes are keep,
+    recache, flush, cut and recall, as far as the policy supports them."""
     compare: bool = False
     """Show the truth beside it and score against it; needs --start seed:N."""
     out: Path = Path("out.mp4")

@@ -12,10 +12,8 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool3d
 
-from worldrt.config import Cells
 from worldrt.memory.cache import KVCache
-from worldrt.memory.compress import Grid
-from worldrt.memory.learned import centres
+from worldrt.memory.coarse import Coarse, Group
 from worldrt.memory.policy import Policy
 from worldrt.memory.slots import Note
 from worldrt.model import TextKeys, Transformer
@@ -60,9 +58,10 @@ class History:
     def __init__(self, policy: Policy, block_frames: int) -> None:
         rebuild = policy.rebuild
         self._rebuild, self._size = rebuild, block_frames
-        coarse = sum(group.frames for group in rebuild.coarse) if rebuild else 0
+        self._groups = policy.mid.groups if isinstance(policy.mid, Coarse) else ()
         self._most_first = rebuild.first if rebuild else 0
-        last = max(policy.switches.recache, (rebuild.last if rebuild else 0) + coarse)
+        fine = rebuild.last if rebuild else 0
+        last = max(policy.switches.recache, fine + sum(group.frames for group in self._groups))
         self._first: list[Past] = []
         self._last: deque[Past] = deque(maxlen=last)
         self._count = 0
@@ -89,23 +88,27 @@ class History:
         rebuild = self._rebuild
         if rebuild is None or not self._count:
             return
-        fine = list(self._last)[max(0, len(self._last) - rebuild.last) :]
-        known = self._count - len(fine)
-        frames = [*self._first[:known], *fine]
+        kept = list(self._last)
+        older, fine = kept[: -rebuild.last], kept[-rebuild.last :]
+        frames = [*self._first[: self._count - len(fine)], *fine]
         cache.rewind(len(frames))
-        older = list(self._last)[: len(self._last) - len(fine)]
-        for group in reversed(rebuild.coarse):
-            newer = sum(one.frames for one in rebuild.coarse[: rebuild.coarse.index(group)])
-            end = len(older) - newer
-            chosen = older[max(0, end - group.frames) : max(0, end)]
-            chosen = chosen[len(chosen) % group.time :]
-            if chosen:
-                _offer(model, cache, Past.join(chosen), group.time, group.side)
+        for group, chosen in reversed(self._grouped(older)):
+            _offer(model, cache, Past.join(chosen), group)
         step = len(frames) if rebuild.at_once else self._size
         for first in range(0, len(frames), step):
             block = Past.join(frames[first : first + step])
             cache.open_block(block.latents.shape[1], block.notes)
             write(model, cache, block, text)
+
+    def _grouped(self, older: list[Past]) -> list[tuple[Group, list[Past]]]:
+        """Frames by group, newest group first; cells are whole, so an odd oldest frame is left."""
+        found: list[tuple[Group, list[Past]]] = []
+        for group in self._groups:
+            count = min(group.frames, len(older)) // group.time * group.time
+            if count:
+                found.append((group, older[-count:]))
+                older = older[:-count]
+        return found
 
 
 def write(
@@ -118,20 +121,18 @@ def write(
     cache.commit()
 
 
-def _offer(model: Transformer, cache: KVCache, past: Past, time: int, side: int) -> None:
+def _offer(model: Transformer, cache: KVCache, past: Past, group: Group) -> None:
     """Encode frames coarsely, seeing each other alone, for the mid partition."""
     frames, patch = past.latents.shape[1], model.config.patch
     rows, columns = (length // patch for length in past.latents.shape[-2:])
-    cells = Cells(time=frames // time, rows=max(1, rows // side), columns=max(1, columns // side))
-    size = (cells.time, cells.rows * patch, cells.columns * patch)
-    pooled = adaptive_avg_pool3d(rearrange(past.latents, "B T C h w -> B C T h w"), size)
-    tokens = model.embed(rearrange(pooled, "B C T h w -> B T C h w"))
+    grid = group.grid(frames, rows, columns)
+    cells = (len(grid.frames), len(grid.rows), len(grid.columns))
+    pooled = adaptive_avg_pool3d(
+        past.latents.transpose(1, 2), (cells[0], cells[1] * patch, cells[2] * patch)
+    )
+    tokens = model.embed(pooled.transpose(1, 2))
     if past.conditions is not None:
         maps = rearrange(past.conditions, "B T (h w) E -> B E T h w", h=rows)
-        small = adaptive_avg_pool3d(maps, (cells.time, cells.rows, cells.columns))
-        tokens = tokens + rearrange(small, "B E T h w -> B T (h w) E")
-    grid = Grid(
-        centres(frames, cells.time), centres(rows, cells.rows), centres(columns, cells.columns)
-    )
+        tokens = tokens + rearrange(adaptive_avg_pool3d(maps, cells), "B E T h w -> B T (h w) E")
     keys = packed_keys(model, tokens.flatten(1, 2), grid)
-    cache.offer(cache.frames, grid, keys.raw, keys.value)
+    cache.offer(range(cache.frames - frames, cache.frames), grid, keys.raw, keys.value)

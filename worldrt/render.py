@@ -7,7 +7,7 @@ playable file with the frames so far.
 import hashlib
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from worldrt.config import check
 from worldrt.errors import ConfigError, OutputError
 from worldrt.geometry.trajectory import Step, read_path
 from worldrt.memory.slots import Region
+from worldrt.rollout import Receipt
+from worldrt.schedule import Due, read_schedule, take_due
 from worldrt.session import Chunk, Session
 from worldrt.simulators.doom.engine import Doom
 from worldrt.simulators.doom.maze import generate
@@ -50,6 +52,7 @@ class Order:
         seconds: length; None: the path once.
         context_frames: real frames before the one that the walk begins at.
         seed: of the noise.
+        switch: changes of scene, see `read_schedule`.
         compare: show and score the truth beside it; needs a `seed:N` start.
         out: `.mp4` or `.mkv`.
         json: where the report goes; None: nowhere.
@@ -62,6 +65,7 @@ class Order:
     context_frames: int
     seed: int
     policy: str | None
+    switch: str
     compare: bool
     out: Path
     json: Path | None
@@ -82,6 +86,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     assumed: str
     """What was assumed about the start because it could not be known."""
     policy: str
+    switches: list[Receipt]
+    """Changes of scene, each with the block in which it took effect."""
     seed: int
     frames: int
     fps: float
@@ -127,6 +133,8 @@ def render(order: Order) -> Report:
     world = World.load(order.world)
     config = world.config
     frames = max(1, round(order.seconds * config.fps)) if order.seconds else None
+    policy = world.policy(order.policy or config.policy)
+    waiting = read_schedule(order.switch, config.fps, policy)
     path = read_path(order.path, frames, config.motion)
     frames = frames or len(path.steps)
     size = world.camera.width, world.camera.height
@@ -143,7 +151,7 @@ def render(order: Order) -> Report:
     tally = Tally(session, start, order)
     try:
         with video, Bar(frames, config.fps) as bar:
-            for chunk in follow(session, poses):
+            for chunk in follow(session, poses, waiting):
                 tally.add(chunk)
                 bar.show(chunk, tally)
                 kept = chunk.frames[: frames - chunk.first]
@@ -163,10 +171,14 @@ def render(order: Order) -> Report:
 LABELS = ("generated", "truth")
 
 
-def follow(session: Session, poses: NDArray[np.float64]) -> Iterator[Chunk]:
-    """Walk poses [F, 4, 4] block by block; the last block holds its last pose."""
-    size = session.world.config.block_frames
+def follow(
+    session: Session, poses: NDArray[np.float64], switches: Sequence[Due] = ()
+) -> Iterator[Chunk]:
+    """Walk poses [F, 4, 4] block by block, with switches; the last block holds its last pose."""
+    size, waiting = session.world.config.block_frames, list(switches)
     for first in range(0, len(poses), size):
+        for mode in take_due(waiting, first):
+            session.switch(mode)
         yield session.follow(poses[np.minimum(np.arange(first, first + size), len(poses) - 1)])
 
 
@@ -210,6 +222,7 @@ class Tally:
         self._histogram = np.zeros(len(self.BUCKETS) + 1, np.int64)
         self._stages: dict[str, float] = {}
         self._partitions: dict[Region, dict[str, int]] = {}
+        self._switches: list[Receipt] = []
         self.blocks = self.frames = 0
         self.cache_bytes = session.cache.nbytes
         self.milliseconds = 0.0
@@ -219,6 +232,7 @@ class Tally:
         """Count a block."""
         self._digest.update(chunk.latents.float().cpu().numpy().tobytes())
         self._histogram[np.searchsorted(self.BUCKETS, chunk.block_ms)] += 1
+        self._switches += chunk.switches
         for stage, spent in chunk.stage_ms.items():
             self._stages[stage] = self._stages.get(stage, 0.0) + spent
         self._partitions = {
@@ -249,6 +263,7 @@ class Tally:
             start=self._start.name,
             assumed=self._start.assumed,
             policy=self._order.policy or self._session.world.config.policy,
+            switches=self._switches,
             seed=self._order.seed,
             frames=frames,
             fps=round(self.fps, 2),

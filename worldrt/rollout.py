@@ -212,9 +212,10 @@ class Rollout:
         packer = self.cache.packer
         if packer is not None and self._pack is not None:
             shape = self.cache.shape
-            grid = packer.grid(block.latents.shape[1], shape.rows, shape.columns)
+            first, count = self.cache.frames, block.latents.shape[1]
+            grid = packer.grid(count, shape.rows, shape.columns)
             keys = packed_keys(self._model, self._pack(block.latents), grid)
-            self.cache.offer(self.cache.frames, grid, keys.raw, keys.value)
+            self.cache.offer(range(first, first + count), grid, keys.raw, keys.value)
 
 
 def _repeat(block: Tensor | None, state: int) -> Tensor | None:

@@ -56,6 +56,8 @@ class Chunk:
     pass run with the next block's first step, it is in `steps`."""
     partitions: Mapping[Region, Occupancy]
     """The cache after the block."""
+    switches: tuple[Receipt, ...] = ()
+    """Switches that took effect in this block."""
 
     @property
     def block_ms(self) -> float:
@@ -119,6 +121,7 @@ class Session:
         self._latent_camera = world.camera.scaled(1 / config.codec.stride)
         self._clock = _Clock(self.cache)
         self._content = np.zeros(CONTENT, np.float32)
+        self._receipts: tuple[Receipt, ...] = ()
         self._open = True
         self._prime(start)
 
@@ -170,7 +173,9 @@ class Session:
             SessionClosed: after `close`.
         """
         self._check_open()
-        return self._rollout.switch(mode, note=Note(pose=self.pose, prompt=self._content))
+        receipt = self._rollout.switch(mode, note=Note(pose=self.pose, prompt=self._content))
+        self._receipts += (receipt,)
+        return receipt
 
     def close(self) -> None:
         """End the session; a later step is an error."""
@@ -226,6 +231,7 @@ class Session:
         with self._clock("insert"):
             self.cloud.imagine(frames, depth, plan.poses, plan.known)
         first, self.frames = self.frames, self.frames + len(frames)
+        switches, self._receipts = self._receipts, ()
         return Chunk(
             frames=frames,
             depth=depth,
@@ -235,6 +241,7 @@ class Session:
             first=first,
             stage_ms=self._clock.stage_ms,
             partitions=self.cache.occupancy(),
+            switches=switches,
         )
 
     # Inside.

@@ -10,6 +10,7 @@ it the oldest recached frames become the sink. As there, recached frames all see
 """
 
 from worldrt.memory.policy import Partition, Policy, Switches
+from worldrt.memory.positions import Absolute, Window
 
 
 def build(
@@ -18,6 +19,7 @@ def build(
     sink: int | None = None,
     recent: int | None = None,
     global_sink: bool = True,
+    relative: bool = False,
 ) -> Policy:
     """Sink 3, recent 6 and the block: a window of 12 at blocks of 3.
 
@@ -26,11 +28,14 @@ def build(
         sink: first frames kept; default one block.
         recent: last frames kept, the current block not counted; default two blocks.
         global_sink: whether the first frames of the rollout survive a recache.
+        relative: positions that count from the window's start, as in the released variant for
+            endless rollouts; else absolute ones.
     """
     sink = block_frames if sink is None else sink
     recent = 2 * block_frames if recent is None else recent
     return Policy(
         name="longlive",
         partition=Partition(sink=sink, recent=recent),
+        positions=Window() if relative else Absolute(),
         switches=Switches(recache=sink + recent + block_frames, renew_sink=not global_sink),
     )

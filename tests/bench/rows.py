@@ -3,9 +3,18 @@
 import numpy as np
 
 from worldrt.bench.drift import Drift, Revisit
-from worldrt.bench.policy_rows import Mark, Plan, PolicyRow
+from worldrt.bench.policy_rows import Mark, Plan, PoliciesReport, PolicyRow
+from worldrt.doctor import Machine
 
 PLAN = Plan(world="tiny", long_seeds=(0,), short_seeds=(1, 2))
+MACHINE = Machine(
+    worldrt="0.1.0",
+    python="3.11.7",
+    platform="Linux 6.1 x86_64",
+    cores=2,
+    memory_gib=23.4,
+    disk_free_gib=50.0,
+)
 
 
 def made_up(policy: str, number: int = 0, *, early: bool = False) -> PolicyRow:
@@ -53,3 +62,10 @@ NAMES = (
 def two_dozen() -> list[PolicyRow]:
     """24 rows, variants among them; one ends early."""
     return [made_up(name, number, early=name == "full") for number, name in enumerate(NAMES)]
+
+
+def report(*rows: PolicyRow) -> PoliciesReport:
+    """A report of rows."""
+    return PoliciesReport(
+        plan=PLAN, machine=MACHINE, torch="2.13.0", date="2026-11-21", rows=list(rows)
+    )

@@ -75,6 +75,6 @@ def test_names_of_points_on_one_spot_cover_nothing() -> None:
 
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
-        plot_quality(tmp_path / "no" / "a.png", two_dozen(), 15, MARKS)
+        plot_quality(tmp_path / "no" / "a.png", [made_up("full")], 15, MARKS)
     with pytest.raises(OutputError):
-        plot_bytes(tmp_path / "no" / "a.png", two_dozen(), 256)
+        plot_bytes(tmp_path / "no" / "a.png", [made_up("full")], 256)

@@ -6,12 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.bench.test_rollout import room_course
+from tests.bench.test_policy_walk import room_course
 from worldrt.bench.course import Course
 from worldrt.bench.drift import drift
 from worldrt.bench.metrics import ssim
 from worldrt.bench.policy_rows import WINDOW, Plan, PolicyRow, course_file, mark, measure
-from worldrt.bench.rollout import walk
+from worldrt.bench.policy_walk import walk
 from worldrt.errors import ConfigError
 from worldrt.world import World
 

@@ -1,11 +1,13 @@
 """A region of patches for the heads that look back, against lists."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from tests.list_cache import DOT, ODD, Array, passes, play, turned
+from tests.list_cache import DOT, ODD, passes, play, turned
 from tests.slow_cache import Past, Piece, SlowCache, close, logits, soak, softmax
 from worldrt.errors import ConfigError
 from worldrt.memory.cache import KVCache
@@ -22,9 +24,9 @@ UNEVEN = CacheShape(layers=3, heads=3, head_dim=14, rows=5, columns=3, block_fra
 WAN = CacheShape(layers=30, heads=12, head_dim=128, rows=30, columns=52, block_frames=3)
 
 
-def part(**options: float) -> Patches:
-    numbers = dict(patches=3, share=0.33, threshold=0.8, warm=3, window=21) | options
-    return Patches(**numbers)
+def part(**options: Any) -> Patches:
+    numbers: dict[str, Any] = dict(patches=3, share=0.33, threshold=0.8, warm=3, window=21)
+    return Patches(**numbers | options)
 
 
 def policy(mid: Patches) -> Policy:
@@ -39,10 +41,8 @@ class SlowPatches(SlowCache):
         self.part = mid
         count = min(mid.patches, shape.rows)
         rows = [shape.rows * index // count for index in range(count + 1)]
-        self.bands = [
-            [row * shape.columns + column for row in range(*edge) for column in range(shape.columns)]
-            for edge in zip(rows, rows[1:], strict=False)
-        ]
+        edges = [row * shape.columns for row in rows]
+        self.bands = [list(range(*edge)) for edge in zip(edges, edges[1:], strict=False)]
         self.most = round(shape.block_frames * count * mid.share)
         self.region: dict[int, list[tuple[int, int]]] = {}
         self.static = {(*key, head): False for key in self.keys for head in range(shape.heads)}
@@ -56,7 +56,7 @@ class SlowPatches(SlowCache):
         if self.judged == self.part.warm:
             for key, (near, far) in self.mass.items():
                 static = near / max(near + far, 1e-30) >= self.part.threshold
-                self.static[key] = static and key[0] > 0
+                self.static[key] = bool(static) and key[0] > 0
         for batch in range(self.shape.batch):
             scores = {
                 (frame, band): self.likeness(layer, batch, frame, band)
@@ -90,14 +90,14 @@ class SlowPatches(SlowCache):
         worth = np.log(self.shape.tokens / len(some))
         pieces = []
         for frame in (0, self.done - 1):
-            piece = self.frame(layer, batch, frame)
-            pieces.append(Piece(*(x[some] for x in piece[:3]), piece.bias[:, some] + worth))
+            piece = self.frame(layer, batch, frame).pick(some)
+            pieces.append(piece._replace(bias=piece.bias + worth))
         region = self.middle(layer, batch)
         frames = len(self.region[batch]) / len(self.bands)
         behind = np.log((self.part.window - 2 - self.shape.block_frames) / frames)
         pieces += [piece._replace(bias=piece.bias + behind) for piece in region]
-        own = Piece(block.key, block.value, self.block, np.zeros((self.shape.heads, len(self.block))))
-        pieces.append(own)
+        nothing = np.zeros((self.shape.heads, len(self.block)))
+        pieces.append(Piece(block.key, block.value, self.block, nothing))
         parts = [logits(block.query[asking], self.block[asking], piece) for piece in pieces]
         mass = softmax(np.concatenate(parts, axis=-1)).mean(1)  # [H, S]
         far = slice(2 * len(some), mass.shape[1] - len(self.block))
@@ -108,8 +108,7 @@ class SlowPatches(SlowCache):
     def middle(self, layer: int, batch: int) -> list[Piece]:
         pieces = []
         for frame, band in self.region.get(batch, []):
-            whole, tokens = self.frame(layer, batch, frame), self.bands[band]
-            piece = Piece(*(x[tokens] for x in whole[:3]), whole.bias[:, tokens])
+            piece = self.frame(layer, batch, frame).pick(self.bands[band])
             for head in range(self.shape.heads):
                 if self.static[layer, batch, head]:
                     piece.bias[head] = -np.inf
@@ -149,9 +148,7 @@ def test_a_sixth_of_the_context_at_published_sizes() -> None:
     "rows, patches, edges",
     [(30, 6, (0, 5, 10, 15, 20, 25, 30)), (5, 3, (0, 1, 3, 5)), (2, 6, (0, 1, 2))],
 )
-def test_rows_are_cut_as_evenly_as_they_go(
-    rows: int, patches: int, edges: tuple[int, ...]
-) -> None:
+def test_rows_are_cut_as_evenly_as_they_go(rows: int, patches: int, edges: tuple[int, ...]) -> None:
     shape = CacheShape(layers=1, heads=1, head_dim=6, rows=rows, columns=1, block_frames=1)
     assert Bands.of(patches, shape).edges == edges
 
@@ -189,7 +186,7 @@ def show(cache: KVCache, changed: list[tuple[int, int]], patch: pytest.MonkeyPat
         cache.commit()
     cache.open_block(3)
     cache.begin_pass(first=True)
-    cache.attend(0, key, key, value)
+    cache.attend(0, *torch.zeros(3, 1, 12, 2, 6))
     return seen
 
 
@@ -311,7 +308,7 @@ def test_it_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "options", [{"patches": 0}, {"warm": 0}, {"share": 1.2}, {"threshold": -0.1}]
 )
-def test_nonsense_is_refused(options: dict[str, float]) -> None:
+def test_nonsense_is_refused(options: dict[str, Any]) -> None:
     numbers = dict(patches=3, warm=3, share=0.33, threshold=0.8) | options
     with pytest.raises(ConfigError) as caught:
         part(**options)

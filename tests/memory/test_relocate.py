@@ -73,9 +73,8 @@ def test_no_map_of_its_rank_does_better() -> None:
     patch = fit_patch(stale, fresh, 2)
     best = (patch.mend(stale) - fresh).square().sum()
     for seed in range(50):
-        near = Patch(
-            patch.down + 0.02 * draw(1, 6, 2, seed=seed), patch.up + 0.02 * draw(1, 2, 6, seed=-seed)
-        )
+        down, up = (0.02 * draw(1, 6, 2, seed=each) for each in (seed, 99 - seed))
+        near = Patch(patch.down + down, patch.up + up.mT)
         assert (near.mend(stale) - fresh).square().sum() > best
     full = fit_patch(stale, fresh, 6)
     left, values, right = torch.linalg.svd(full.down @ full.up)

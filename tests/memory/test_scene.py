@@ -179,7 +179,7 @@ class ListScenes:
             return
         used = [self._uses.get((layer, batch, *token[2:]), 0) for token in tokens]
         scores = [
-            self._score(layer, batch, token) if uses < self._part.uses else -np.inf
+            self._score(layer, batch, token) if uses < self._part.uses else -1e30 * uses
             for token, uses in zip(tokens, used, strict=True)
         ]
         order = sorted(range(len(tokens)), key=lambda i: (-scores[i], i))[:room]
@@ -262,7 +262,8 @@ class ListScenes:
 
 
 def cosine(one: Array, two: Array) -> float:
-    return float((one * two).sum() / np.sqrt((one**2).sum() * (two**2).sum()))
+    length = np.sqrt((one**2).sum() * (two**2).sum())
+    return float((one * two).sum() / length) if length else 0.0
 
 
 def paired(channels: Array) -> Array:
@@ -295,3 +296,251 @@ def test_scenes_equal_list(spec: str, events: list[Event]) -> None:
     policy = find(spec, 3)
     expected = act_slowly(ListScenes(policy, ODD), events, ODD)
     close(act(KVCache(policy, ODD), events, ODD), expected)
+
+
+# By hand: a block of three frames whose values are their indices.
+
+
+def step(cache: KVCache) -> None:
+    open_step(cache)
+    first = cache.frames
+    frames = torch.arange(first, first + 3.0).repeat_interleave(2)
+    block = frames[None, :, None, None].expand(1, 6, 1, 6).contiguous()
+    for clean in (False, True):
+        cache.begin_pass(first=not clean, clean=clean)
+        # Its noisy pass brings -1, which must not be found later.
+        cache.attend(0, block, block, block if clean else -torch.ones_like(block))
+    cache.commit()
+
+
+def open_step(cache: KVCache) -> None:
+    cache.open_block(3, [Note(prompt=np.array([1, cache.frames], np.float32))] * 3)
+
+
+def sink(cache: KVCache) -> list[float]:
+    """Values of the sink's frames for the open block, first position first."""
+    mid = cache._mid
+    assert isinstance(mid, RollingScene)
+    values = cache._rows.tail.values[0, 0, ::2, 0, 0].tolist()[:12]
+    turn = mid._rolled % 12
+    return values[turn:] + values[:turn]
+
+
+def test_the_sink_rolls_as_published() -> None:
+    cache = KVCache(find("echo", 3), DOT)
+    for _ in range(7):
+        step(cache)
+    fifo = list(range(12))
+    for start in range(21, 120, 3):
+        rolled = start - 9
+        reverse = rolled // 12 % 2 == 1
+        end = 12 - rolled % 12
+        source = range(end - 1, end - 4, -1) if reverse else range(rolled % 12, rolled % 12 + 3)
+        fifo = [*fifo[3:], *source]
+        open_step(cache)
+        assert sink(cache) == fifo
+        assert cache.positions()[Region.BLOCK] == [18, 19, 20]
+        cache = rerun(cache)
+
+
+def rerun(cache: KVCache) -> KVCache:
+    """The cache after the block that is open."""
+    block = torch.full((1, 6, 1, 6), float(cache.frames))
+    cache.begin_pass(first=True, clean=True)
+    cache.attend(0, block, block, block)
+    cache.commit()
+    return cache
+
+
+def test_scenes_have_their_own_time() -> None:
+    cache = KVCache(find("echo", 3), DOT)
+    where = list[list[float]]()
+    for mode in (SwitchMode.FLUSH, SwitchMode.CUT, SwitchMode.KEEP):
+        for _ in range(9):
+            step(cache)
+        cache.switch(mode)
+        for _ in range(2):
+            open_step(cache)
+            where.append(cache.positions()[Region.RECENT] + cache.positions()[Region.BLOCK])
+            rerun(cache)
+    # The recall frame at 0, the last two frames, the block; then the frames of the block as well.
+    assert where[:2] == [[1, 2, 3, 4, 5], [3, 4, 5, 6, 7, 8]]
+    # The recall frame, and the block far away; then it is gone.
+    assert where[2:4] == [[45, 46, 47], [0, 1, 2, 3, 4, 5]]
+    assert where[4:] == [[15, 16, 17, 18, 19, 20]] * 2
+
+
+@pytest.mark.parametrize("begun, jump", [(0, 3), (30, 0)])
+def test_recall(begun: int, jump: int) -> None:
+    """Of two scenes the nearer one, as far away as it lies back in the rollout: 6 at most."""
+    cache = KVCache(find("echo", 3), DOT)
+    for index in range(20):
+        step(cache)
+        if index == 9:
+            cache.switch(SwitchMode.FLUSH)
+    # Prompts are (1, frame): a scene is about the mean of its first twelve.
+    cache.switch(SwitchMode.RECALL, Note(prompt=np.array([1, begun + 4.5], np.float32)))
+    open_step(cache)
+    assert cache.positions()[Region.BLOCK] == [1 + jump, 2 + jump, 3 + jump]
+    rerun(cache)
+    values = list[float]()
+    for _ in range(5):
+        open_step(cache)
+        values.append(sink(cache)[0])
+        rerun(cache)
+    # 0.9 of the scene's first frame, and 0.1 of the last candidate, whose keys are largest.
+    assert values == pytest.approx([0.9 * begun + 0.1 * (begun + 8)] * 4 + [60])
+
+
+def test_weights_of_the_recall_frame() -> None:
+    cache = KVCache(find("echo", 3), ODD)
+    sizes: list[Event] = [3] * 6
+    act(cache, sizes, ODD)
+    bias = cache._rows.tail.bias
+    assert bias is not None and not bias.any()
+    for mode, least, most, blocks in (
+        (SwitchMode.FLUSH, 0.80, 0.95, 6),
+        (SwitchMode.RECALL, 0.55, 0.90, 5),
+        (SwitchMode.CUT, 0.80, 0.80, 1),
+    ):
+        cache.switch(mode)
+        for _ in range(blocks):
+            act(cache, [3], ODD)
+            weights = bias[..., : ODD.tokens].exp()
+            shape = (ODD.layers, ODD.batch, 1)
+            torch.testing.assert_close(weights.amin(-1), torch.full(shape, least))
+            torch.testing.assert_close(weights.amax(-1), torch.full(shape, most))
+            assert not bias[..., ODD.tokens :].any()
+        act(cache, [3], ODD)
+        assert not bias.any()
+
+
+def test_a_token_keeps_its_row_and_column() -> None:
+    """Each chosen key is that of some frame's token, turned to its own place."""
+    cache = KVCache(find("echo", 3), ODD)
+    act(cache, STEADY, ODD)
+    mid = cache._mid
+    assert isinstance(mid, RollingScene)
+    facts = mid._tokens._facts[:, :, : 3 * ODD.tokens]
+    rope = Rope.of_grid(ODD.head_dim, ODD.rows, ODD.columns)
+    table = rope.table([12, 13, 14]).reshape(3, ODD.tokens, -1)
+    changed = 0
+    for layer in range(ODD.layers):
+        for batch in range(ODD.batch):
+            frames, cells, _ = facts[layer, batch].unbind(-1)
+            assert (frames * ODD.tokens + cells).diff().min() > 0  # in order, none twice
+            ranks = torch.arange(27)
+            own = table[ranks // 9, cells][:, None]
+            expected = rotate(mid._tokens._keys[layer, batch, :27], own)
+            there = cache._rows.tail.keys[layer, batch, 12 * ODD.tokens : 15 * ODD.tokens]
+            torch.testing.assert_close(there, expected, atol=1e-6, rtol=0)
+            changed += int((cells != ranks % 9).sum())
+    assert changed > 20  # no regular grid
+    assert (facts[0, ..., 0] != facts[1, ..., 0]).any()  # layers choose for themselves
+    assert (facts[:, 0, :, 0] != facts[:, 1, :, 0]).any()  # so do sequences
+
+
+# What is the same.
+
+
+@pytest.mark.parametrize(
+    "spec, sizes",
+    [("echo", [3] * 7), ("echo", SIZES[:10]), ("echo:sink=200", SIZES), ("echo:chosen=90", SIZES)],
+)
+def test_a_short_history_is_kept(spec: str, sizes: list[int]) -> None:
+    full = play(KVCache(find("full", 3), ODD), sizes)
+    close(play(KVCache(find(spec, 3), ODD), sizes), full, 2e-6)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4, 5])
+def test_blocks_of_other_sizes(frames: int) -> None:
+    shape = replace(ODD, block_frames=frames)
+    policy = find("echo", frames)
+    events: list[Event] = [*[frames] * 10, SMOOTH, *[frames] * 10, BACK, *[frames] * 3]
+    expected = act_slowly(ListScenes(policy, shape), events, shape)
+    close(act(KVCache(policy, shape), events, shape), expected)
+
+
+def test_a_batch_is_its_sequences_side_by_side() -> None:
+    policy = find("echo", 3)
+    both = act(KVCache(policy, ODD), SWITCHED, ODD)
+    for index in range(2):
+        rows = slice(index, index + 1)
+        close(both[rows], act(KVCache(policy, lone(ODD)), SWITCHED, ODD, rows))
+
+
+def test_same_inputs_give_the_same_bits() -> None:
+    one, two = (act(KVCache(find("echo", 3), ODD), CHOPPED, ODD) for _ in range(2))
+    assert torch.equal(one, two)
+
+
+def test_a_pass_that_is_begun_again() -> None:
+    """A choice is made from what stood before the block, however often it is made."""
+    one, two = (KVCache(find("echo", 3), ODD) for _ in range(2))
+    for cache in (one, two):
+        act(cache, STEADY[:9], ODD)
+        cache.open_block(3)
+    size = (ODD.batch, 27, ODD.heads, ODD.head_dim)
+    block = torch.randn(size, generator=torch.Generator().manual_seed(0))
+    for cache, passes in ((one, 2), (two, 4)):
+        for index in range(passes):
+            cache.begin_pass(first=index < passes - 1, clean=index == passes - 1)
+            for layer in range(ODD.layers):
+                cache.attend(layer, block, block, block)
+        cache.commit()
+    assert torch.equal(act(one, STEADY[:5], ODD), act(two, STEADY[:5], ODD))
+
+
+def test_half_precision() -> None:
+    """While everything is kept; later, choices differ."""
+    policy = find("echo", 3)
+    cache, sizes = KVCache(policy, ODD, torch.bfloat16), [3] * 7
+    got = play(cache, sizes, dtype=torch.bfloat16)
+    exactly = play(KVCache(policy, ODD), sizes)
+    assert got.dtype == torch.bfloat16 and (got - exactly).abs().mean() < 0.01
+    later = play(cache, [3] * 7, dtype=torch.bfloat16)
+    cache.switch(SwitchMode.FLUSH)
+    assert later.isfinite().all() and play(cache, [3], dtype=torch.bfloat16).isfinite().all()
+
+
+def test_a_long_rollout_in_constant_bytes() -> None:
+    cache = KVCache(find("echo", 3), DOT)
+    modes = [SwitchMode.FLUSH, SwitchMode.CUT, SwitchMode.RECALL]
+    size, none = cache.nbytes, torch.ones(1, 6, 1, 6)
+    for index in range(2_000):
+        if index % 97 == 96:
+            cache.switch(modes[index % 3], Note(prompt=np.array([1, index], np.float32)))
+        open_step(cache)
+        cache.begin_pass(first=True, clean=True)
+        assert cache.attend(0, none, none, none).isfinite().all()
+        cache.commit()
+        assert cache.nbytes == size
+    open_step(cache)
+    assert cache.positions()[Region.BLOCK] == [18, 19, 20]
+
+
+def test_switches_before_anything_was_seen() -> None:
+    """There is nothing to keep, to fade or to recall: the rollout is as if just begun."""
+    policy = find("echo", 3)
+    fresh = act(KVCache(policy, ODD), [3] * 3, ODD)
+    cache = KVCache(policy, ODD)
+    for mode in (SwitchMode.FLUSH, SwitchMode.RECALL):
+        cache.switch(mode)
+    assert torch.equal(act(cache, [3] * 3, ODD), fresh)
+
+
+@pytest.mark.parametrize(
+    "spec, says",
+    [
+        ("echo:sink=0", "Scenes need sink of at least 1, got 0."),
+        ("echo:chosen=-1", "Scenes need chosen of at least 0, got -1."),
+        ("echo:kept=-2", "Scenes need kept of at least 0, got -2."),
+        ("echo:uses=0", "Scenes need uses of at least 1, got 0."),
+        ("echo:scenes=0", "Scenes need scenes of at least 1, got 0."),
+        ("echo:recent=-1", "counts frames from 0 up, got sink 0, recent -1"),
+    ],
+)
+def test_numbers_that_are_too_small(spec: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find(spec, 3)
+    assert says in str(caught.value)

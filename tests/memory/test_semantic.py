@@ -1,6 +1,7 @@
 """A bank of thinned blocks, recalled by prompt, against lists."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,9 +36,9 @@ def policy(bank: Semantic, sink: int, recent: int) -> Policy:
     return Policy(name="semantic", partition=partition, positions=Contiguous(), mid=bank)
 
 
-def part(sink: int, recent: int, **options: float) -> Semantic:
-    numbers = dict(blocks=5, top=2, mass=0.9, share=0.6, sample=1) | options
-    return Semantic(slots=sink + recent + 3, **numbers)
+def part(sink: int, recent: int, **options: Any) -> Semantic:
+    numbers: dict[str, Any] = dict(blocks=5, top=2, mass=0.9, share=0.6, sample=1)
+    return Semantic(slots=sink + recent + 3, **numbers | options)
 
 
 class SlowSemantic(SlowCache):
@@ -94,7 +95,7 @@ class SlowSemantic(SlowCache):
             start = self.after - self.shape.block_frames * (len(self.chosen) - rank)
             for frame, tokens in self.kept(layer, batch, group).items():
                 whole = self.frame(layer, batch, frame, start + frame - group[0])
-                pieces.append(Piece(*(x[tokens] for x in whole[:3]), whole.bias[:, tokens]))
+                pieces.append(whole.pick(tokens))
         return pieces
 
     def kept(self, layer: int, batch: int, group: list[int]) -> dict[int, list[int]]:
@@ -195,9 +196,7 @@ def test_a_batch_is_its_sequences_side_by_side() -> None:
 
 
 def test_same_inputs_give_the_same_bits() -> None:
-    one, two = (
-        play(Told(KVCache(find("semantic", 3), ODD), notes(60)), STEADY) for _ in range(2)
-    )
+    one, two = (play(Told(KVCache(find("semantic", 3), ODD), notes(60)), STEADY) for _ in range(2))
     assert torch.equal(one, two)
 
 
@@ -250,7 +249,7 @@ def test_it_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"sample": -3}, "One query in 1 or more is looked at, got one in -3."),
     ],
 )
-def test_nonsense_is_refused(options: dict[str, float], sentence: str) -> None:
+def test_nonsense_is_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         part(0, 3, **options)
     assert str(caught.value) == sentence

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ from worldrt.memory.positions import Contiguous
 from worldrt.memory.shrink import PATTERN, Shrink, view_distance
 from worldrt.memory.slots import CacheShape, Note, Region
 
-STEADY = [3] * 24
-MIXED = np.random.default_rng(0).integers(1, 4, 36).tolist()
+STEADY = [3] * 14
+MIXED = np.random.default_rng(0).integers(1, 4, 22).tolist()
 WIDE = CacheShape(layers=2, heads=2, head_dim=14, rows=5, columns=7, block_frames=3, batch=2)
 WAN = CacheShape(layers=30, heads=12, head_dim=128, rows=30, columns=52, block_frames=3)
 
@@ -69,11 +70,13 @@ class SlowShrink(SlowCache):
         cells: dict[tuple[float, float], list[int]] = {}
         for token, (_, row, column) in enumerate(whole.where):
             cells.setdefault((row // side, column // side), []).append(token)
-        means = [[x[tokens].mean(0) for tokens in cells.values()] for x in whole[:3]]
+        key, value, where = (
+            np.stack([x[tokens].mean(0) for tokens in cells.values()]) for x in whole[:3]
+        )
         counts = np.array([len(tokens) for tokens in cells.values()], np.float64)
         bias = np.log(counts) if self.part.counted else np.zeros(len(counts))
         bias = bias + self.far(frame)
-        return Piece(*(np.array(x) for x in means), np.tile(bias, (self.shape.heads, 1)))
+        return Piece(key, value, where, np.tile(bias, (self.shape.heads, 1)))
 
     def far(self, frame: int) -> float:
         pose = self.notes[frame].pose
@@ -103,11 +106,12 @@ class SlowShrink(SlowCache):
 def test_shrunk_frames_equal_list(
     sink: int, recent: int, part: Shrink, shape: CacheShape, sizes: Sequence[int]
 ) -> None:
-    cache, oracle = KVCache(policy(part, sink, recent), shape), SlowShrink(part, shape, sink, recent)
-    told = notes(sum(sizes))
-    close(
-        play(Told(cache, told), sizes, shape), play(Told(oracle, told), sizes, shape), 1.5e-5
+    cache, oracle = (
+        KVCache(policy(part, sink, recent), shape),
+        SlowShrink(part, shape, sink, recent),
     )
+    told = notes(sum(sizes))
+    close(play(Told(cache, told), sizes, shape), play(Told(oracle, told), sizes, shape))
     assert cache.evicted > part.frames
     assert cache.occupancy()[Region.MID].frames == part.frames
 
@@ -203,7 +207,7 @@ def test_a_batch_is_its_sequences_side_by_side() -> None:
 
 
 def test_same_inputs_give_the_same_bits() -> None:
-    one, two = (play(Told(KVCache(find("camera", 3), ODD), notes(72)), STEADY) for _ in range(2))
+    one, two = (play(Told(KVCache(find("camera", 3), ODD), notes(42)), STEADY) for _ in range(2))
     assert torch.equal(one, two)
 
 
@@ -264,7 +268,7 @@ def test_it_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_nonsense_is_refused(options: dict[str, float], sentence: str) -> None:
+def test_nonsense_is_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Shrink(**options)
     assert str(caught.value) == sentence

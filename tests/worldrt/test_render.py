@@ -29,6 +29,7 @@ from worldrt.errors import (
 )
 from worldrt.memory.slots import Region
 from worldrt.render import SCALE, Order, Report, Tally, follow, render
+from worldrt.schedule import Due
 from worldrt.session import Chunk, Session
 from worldrt.simulators.doom.collision import clear
 from worldrt.simulators.doom.engine import BODY
@@ -61,6 +62,7 @@ def order(world_folder: Path, tmp_path: Path) -> Order:
         context_frames=4,
         seed=1,
         policy=None,
+        switch="",
         compare=False,
         out=tmp_path / "walk.mp4",
         json=tmp_path / "walk.json",
@@ -152,6 +154,18 @@ def test_last_block_is_filled_with_its_last_pose(world: World, start: Start) -> 
     np.testing.assert_array_equal(walked[6:], poses[[-1, -1]])
 
 
+def test_switches_take_effect_at_their_block(order: Order) -> None:
+    """Frames 0, 4 and 8 begin blocks; a switch at frame 3 waits for the next one."""
+    changed = replace(order, policy="infinity", switch="0.3:cut 0:keep 0.8:flush")
+    report = render(changed)
+    found = [(str(receipt.mode), receipt.block) for receipt in report.switches]
+    assert found == [("keep", 0), ("cut", 1), ("flush", 2)]
+    plain = render(replace(order, policy="infinity"))
+    assert plain.switches == [] and plain.latents_sha256 != report.latents_sha256
+    assert order.json is not None
+    assert json.loads(order.json.read_text())["switches"] == []
+
+
 # What is refused, and that nothing is written then.
 
 
@@ -167,6 +181,8 @@ def test_last_block_is_filled_with_its_last_pose(world: World, start: Start) -> 
         ({"out": Path("a.avi")}, ConfigError, "Unknown video suffix"),
         ({"json": Path("nowhere/a.json")}, OutputError, "folder nowhere does not exist"),
         ({"policy": "windw"}, ConfigError, "did you mean 'window'"),
+        ({"switch": "0:flush"}, ConfigError, "Policy 'window' has no switch mode 'flush'"),
+        ({"switch": "soon:keep"}, ConfigError, "A switch is SECONDS:MODE"),
         ({"policy": "window:snik=2"}, ConfigError, "did you mean 'sink'"),
         ({"policy": "window:sink=x"}, ConfigError, "whole number, got 'x'"),
         ({"world": "nowhere"}, ConfigError, "Unknown world 'nowhere'"),
@@ -308,8 +324,8 @@ def test_keys_do_not_lead_through_the_walls_of_a_maze(
     pytest.importorskip("vizdoom")
     walked: list[np.ndarray] = []
 
-    def note(session: Session, poses: np.ndarray) -> Iterator[Chunk]:
-        del session
+    def note(session: Session, poses: np.ndarray, switches: list[Due]) -> Iterator[Chunk]:
+        del session, switches
         walked.append(poses)
         return iter(())
 

@@ -1,14 +1,15 @@
 """Rollouts under published policies against the same written in float64 from their text."""
 
-from collections.abc import Callable
 from copy import deepcopy
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.released import Infinity, LongLive, Released, Tether
+from tests.released import Infinity, Kept, LongLive, Released, Tether, rope
 from worldrt.errors import CacheError, ConfigError
+from worldrt.history import History, Past
+from worldrt.kernels.attention import attend
 from worldrt.memory.cache import KVCache
 from worldrt.memory.policy import SwitchMode, find
 from worldrt.memory.slots import CacheShape, Region
@@ -144,9 +145,7 @@ def test_infinity(
 
 @pytest.mark.parametrize("global_sink", [True, False])
 @pytest.mark.parametrize("switch_at", [2, 4, 6], ids=["early", "window full", "later"])
-def test_longlive(
-    tiny: Transformer, prompt: Tensor, global_sink: bool, switch_at: int
-) -> None:
+def test_longlive(tiny: Transformer, prompt: Tensor, global_sink: bool, switch_at: int) -> None:
     """A window of 12; the block that follows a recache depends on every recached key."""
     reference = Reference(tiny, prompt, LongLive(ROWS, COLUMNS, window=12, sink=3), 3)
     roll = rollout(tiny, prompt, f"longlive:global_sink={str(global_sink).lower()}", 3)
@@ -162,3 +161,217 @@ def test_longlive_without_a_switch_is_the_window(tiny: Transformer, prompt: Tens
     one, two = (rollout(tiny, prompt, spec, 3) for spec in ("longlive", "window"))
     for noise in noises(6, 3):
         assert torch.equal(generate(one, noise), generate(two, noise))
+
+
+# Contexts that are written anew.
+
+
+def test_recompute_of_everything_is_the_unbounded_cache(tiny: Transformer, prompt: Tensor) -> None:
+    """Block by block each clean pass sees what it saw the first time, so the keys are the same."""
+    full, again = (rollout(tiny, prompt, spec, 3) for spec in ("full", "recompute:last=15"))
+    for noise in noises(6, 3):
+        close(generate(again, noise), generate(full, noise))
+
+
+def test_recompute_follows_a_new_prompt_by_itself(tiny: Transformer, prompt: Tensor) -> None:
+    """After a switch all keys are those of the new prompt, as if the latents were a given start."""
+    roll, draws = rollout(tiny, prompt, "recompute:last=6", 3), noises(5, 3)
+    past = [generate(roll, noise) for noise in draws[:4]]
+    roll.switch(SwitchMode.KEEP, tiny.read_text(other(prompt)))
+    fresh = rollout(tiny, other(prompt), "full", 3)
+    for latents in past[-2:]:
+        fresh.give(latents)
+    close(generate(roll, draws[4]), generate(fresh, draws[4]))
+
+
+def test_recompute_at_once_lets_the_first_frames_see_the_last(
+    tiny: Transformer, prompt: Tensor
+) -> None:
+    first, last = noises(2, 3)[:, 0]
+    rolls = [
+        rollout(tiny, prompt, f"recompute:first=3,last=3,at_once={flag}", 3)
+        for flag in ("true", "false")
+    ]
+    noise = noises(1, 3)[0]
+    found: list[Tensor] = []
+    for roll in rolls:
+        roll.give(first)
+        roll.give(last)
+        found.append(generate(roll, noise))
+    assert roll.cache.occupancy()[Region.RECENT].frames == 9
+    assert (found[0] - found[1]).abs().max() > 1e-3
+    ordered = rollout(tiny, prompt, "full", 3)
+    ordered.give(first)
+    ordered.give(last)
+    close(found[1], generate(ordered, noise))
+
+
+def test_history_keeps_no_key_and_covers_what_it_says(tiny: Transformer, prompt: Tensor) -> None:
+    """One block whole, 6 frames in cells of 2 x 2 x 2, 12 in cells of 4 x 4 x 4."""
+    roll = rollout(tiny, prompt, "history", 3)
+    frames, tokens = [], []
+    for noise in noises(9, 3):
+        generate(roll, noise)
+        mid = roll.cache.occupancy()[Region.MID]
+        frames.append(mid.frames)
+        tokens.append(mid.tokens)
+    # What a block sees: nothing coarse before there is more than a block; whole cells only.
+    assert frames == [0, 0, 2, 6, 6, 10, 14, 18, 18]
+    assert tokens[-1] == 3 * (2 * 3) + 3 * (1 * 1)
+
+
+def test_history_groups_are_the_frames_before_each_other() -> None:
+    policy = find("history:last=3,middle=2,far=4", 3)
+    kept = History(policy, 3)
+    for index in range(12):
+        latents = torch.full((1, 1, 16, 8, 12), float(index))
+        kept.keep(Past(latents, None, ()))
+    assert [len(chosen) for _, chosen in kept._grouped(list(kept._last)[:-3])] == [2, 4]
+    values = [
+        [float(past.latents.mean()) for past in chosen]
+        for _, chosen in kept._grouped(list(kept._last)[:-3])
+    ]
+    assert values == [[7.0, 8.0], [3.0, 4.0, 5.0, 6.0]]
+
+
+class Stateful(Released):
+    """An anchor frame, denoised with each block at position 0, replaces the one before."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.anchors: dict[int, tuple[Tensor, Tensor]] = {}
+        self.fresh: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def commit(self) -> None:
+        super().commit()
+        self.anchors = dict(self.fresh)
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        tokens, width = self.rows * self.columns, self.sink
+        state = width * tokens
+        buffer = self.layers.setdefault(layer, [])
+        if not self.first:
+            del buffer[-self.frames :]
+        elif len(buffer) + self.frames > self.window:
+            del buffer[: len(buffer) + self.frames - self.window]
+        frames = zip(
+            key[:, state:].chunk(self.frames, 1),
+            value[:, state:].chunk(self.frames, 1),
+            strict=True,
+        )
+        buffer += [Kept(0, k, v) for k, v in frames]
+        self.fresh[layer] = (key[:, :state], value[:, :state])
+        anchors = [self.anchors[layer]] if layer in self.anchors else []
+        anchors.append(self.fresh[layer])
+        grid = (self.rows, self.columns)
+        where = [float(width + index) for index in range(len(buffer))]
+        still = [float(index) for index in range(width)]
+        keys = [rope(k, still, *grid) for k, _ in anchors]
+        keys.append(rope(torch.cat([one.key for one in buffer], 1), where, *grid))
+        values = [v for _, v in anchors] + [one.value for one in buffer]
+        queries = rope(query, still + where[-self.frames :], *grid)
+        return attend(queries, torch.cat(keys, 1), torch.cat(values, 1))
+
+
+@pytest.mark.parametrize("anchor", [1, 2])
+def test_state(tiny: Transformer, prompt: Tensor, anchor: int) -> None:
+    """The state is denoised beside the block; only the block is returned."""
+    released = Stateful(ROWS, COLUMNS, window=9, sink=anchor)
+    reference = Reference(tiny, prompt, released, 3)
+    roll = rollout(tiny, prompt, f"state:anchor={anchor},recent=6", 3)
+    for noise in noises(6, 3 + anchor):
+        draws = iter(noise)
+        latents = roll.generate(lambda frames, draws=draws: next(draws), 3)
+        roll.commit()
+        close(latents, reference.generate(noise)[:, anchor:])
+    assert roll.cache.positions()[Region.SINK] == [float(index) for index in range(anchor)]
+
+
+def test_reground_puts_what_was_given_right_behind_the_block(
+    tiny: Transformer, prompt: Tensor
+) -> None:
+    """The same context written by hand: the frame alone at 0, moved to where it stands."""
+    roll = rollout(tiny, prompt, "reground:recent=3", 3)
+    draws, ahead = noises(4, 3), noises(4, 1)[:, 0]
+    for noise, frame in zip(draws, ahead, strict=True):
+        roll.give_sink(frame)
+        latents = generate(roll, noise)
+    # Position independent: rewriting the same frame changes nothing, another one does.
+    assert roll.cache.positions()[Region.SINK] == [12.0]
+    assert roll.cache.occupancy()[Region.SINK].frames == 1
+    repeat = rollout(tiny, prompt, "reground:recent=3", 3)
+    for noise, frame in zip(draws, ahead, strict=True):
+        repeat.give_sink(frame.roll(1, -1))
+        repeat.give_sink(frame)
+        again = generate(repeat, noise)
+    assert torch.equal(again, latents)
+    repeat = rollout(tiny, prompt, "reground:recent=3", 3)
+    for noise, frame in zip(draws, ahead, strict=True):
+        repeat.give_sink(frame.roll(1, -1))
+        again = generate(repeat, noise)
+    assert (again - latents).abs().max() > 1e-3
+
+
+# What a switch does, and what is refused.
+
+
+@pytest.mark.parametrize("spec", ["window:sink=3,recent=3", "full", "tether:sink=3,memory=3"])
+def test_keeping_everything_at_a_switch_changes_nothing(
+    tiny: Transformer, prompt: Tensor, spec: str
+) -> None:
+    """Also where a clean pass was still to run."""
+    plain, switched = rollout(tiny, prompt, spec, 3), rollout(tiny, prompt, spec, 3)
+    for index, noise in enumerate(noises(5, 3)):
+        assert switched.switch(SwitchMode.KEEP) == Receipt(SwitchMode.KEEP, index)
+        close(generate(switched, noise), generate(plain, noise))
+
+
+@pytest.mark.parametrize(
+    "spec, mode, says",
+    [
+        ("window", "recache", "'window' has no switch mode 'recache'; it knows keep."),
+        ("full", "flush", "'full' has no switch mode 'flush'"),
+        ("longlive", "cut", "it knows keep, recache."),
+        ("infinity", "recall", "it knows keep, flush, cut."),
+    ],
+)
+def test_switch_modes_that_a_policy_lacks(
+    tiny: Transformer, prompt: Tensor, spec: str, mode: str, says: str
+) -> None:
+    one, two = rollout(tiny, prompt, spec, 3), rollout(tiny, prompt, spec, 3)
+    draws = noises(2, 3)
+    for roll in (one, two):
+        generate(roll, draws[0])
+    with pytest.raises(ConfigError) as caught:
+        one.switch(SwitchMode(mode), tiny.read_text(other(prompt)))
+    assert says in str(caught.value)
+    assert torch.equal(generate(one, draws[1]), generate(two, draws[1]))
+
+
+def test_a_block_is_committed_before_the_next(tiny: Transformer, prompt: Tensor) -> None:
+    roll = rollout(tiny, prompt, "window", 3)
+    draws = iter(noises(1, 3)[0])
+    roll.generate(lambda frames: next(draws), 3)
+    with pytest.raises(CacheError, match="commit it first"):
+        roll.generate(lambda frames: next(draws), 3)
+
+
+@pytest.mark.parametrize("spec", ["window", "infinity", "tether", "deep", "state", "history"])
+def test_a_batch_is_its_sequences_side_by_side(
+    tiny: Transformer, prompt: Tensor, spec: str
+) -> None:
+    prompts = torch.cat([prompt, other(prompt)])
+    draws = noises(9, 4, batch=2)
+    shown = 4 if spec == "state" else 3
+
+    def roll(text: Tensor, rows: slice) -> Tensor:
+        one, made = rollout(tiny, text, spec, 3), []
+        for noise in draws:
+            steps = iter(noise[:, rows, :shown])
+            made.append(one.generate(lambda frames, steps=steps: next(steps), 3))
+            one.commit()
+        return torch.cat(made, dim=1)
+
+    both = roll(prompts, slice(None))
+    close(both[:1], roll(prompt, slice(0, 1)))
+    close(both[1:], roll(other(prompt), slice(1, 2)))

@@ -6,8 +6,9 @@ what each figure is.
 
 What it must cost: with `--quick` a row is one walk of 1024 frames and two of 256, 1536 frames or
 384 blocks. At 0.1 s a block on one thread that is 40 s, twice that where the context is long; 24
-rows on two cores are 24 / 2 x 40 to 80 s, 8 to 16 minutes, and 20 s for the courses. Without it a
-row has two long walks and six short ones, 3584 frames or 896 blocks: 2.3 times as much.
+rows on two quiet cores are 24 / 2 x 40 to 80 s, 8 to 16 minutes, and half a minute for courses and
+starting up. Without it a row has two long walks and six short ones, 3584 frames or 896 blocks: 2.3
+times as much.
 """
 
 import tempfile
@@ -25,11 +26,10 @@ from rich.table import Table
 from worldrt.bench.course import Course
 from worldrt.bench.crew import spread
 from worldrt.bench.policy_plots import plot_bytes, plot_quality
-from worldrt.bench.policy_rows import Plan, PolicyRow, course_file, measure
+from worldrt.bench.policy_rows import Plan, PoliciesReport, PolicyRow, course_file, measure
 from worldrt.bench.policy_table import markdown, screen
 from worldrt.checkpoints.files import write_bytes
 from worldrt.config import check
-from worldrt.doctor import Machine
 from worldrt.doctor import measure as measure_machine
 from worldrt.errors import ConfigError, CorruptFile, OutputError
 from worldrt.memory.policy import find, names
@@ -44,18 +44,6 @@ VARIANTS = (
 """Measured beside all policies with their default options and the world's own."""
 SEEDS, QUICK_SEEDS = 8, 3
 """Mazes, and those of `--quick`."""
-
-
-class PoliciesReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What `report.json` holds; rows are added as they are finished."""
-
-    plan: Plan
-    machine: Machine
-    torch: str
-    """Its version."""
-    date: str
-    """Of the last row."""
-    rows: list[PolicyRow]
 
 
 def default_policies(world: World) -> list[str]:
@@ -118,10 +106,10 @@ def bench_policies(
                 rows[policy] = row
                 report = _report(plan, wanted, rows)
                 write_bytes(path, msgspec.json.format(msgspec.json.encode(report)) + b"\n")
-    write_bytes(out / "table.md", markdown(plan, report.rows).encode())
+    write_bytes(out / "table.md", markdown(report).encode())
     plot_quality(out / "quality.png", report.rows, round(world.config.fps), plan.marks)
     plot_bytes(out / "bytes.png", report.rows, plan.short)
-    return report, screen(plan, report.rows)
+    return report, screen(report)
 
 
 def _finished(path: Path, plan: Plan) -> list[PolicyRow]:

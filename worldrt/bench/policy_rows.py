@@ -1,4 +1,4 @@
-"""What every cache policy walks, and the figures of one."""
+"""What every cache policy walks, the figures of one, and the report of all."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -12,8 +12,9 @@ import numpy as np
 from worldrt.bench.course import Course
 from worldrt.bench.drift import Drift, Revisit, drift, revisit_gain, revisits
 from worldrt.bench.metrics import ssim
-from worldrt.bench.rollout import Rollout, walk
+from worldrt.bench.policy_walk import PolicyWalk, walk
 from worldrt.config import check
+from worldrt.doctor import Machine
 from worldrt.world import World
 
 WINDOW = 8
@@ -127,6 +128,18 @@ class PolicyRow(msgspec.Struct, frozen=True, kw_only=True):
     """What measuring the row took."""
 
 
+class PoliciesReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What `report.json` holds; rows are added as they are finished."""
+
+    plan: Plan
+    machine: Machine
+    torch: str
+    """Its version."""
+    date: str
+    """Of the last row."""
+    rows: list[PolicyRow]
+
+
 def course_file(folder: Path, seed: int) -> Path:
     """Where the course of a maze lies."""
     return folder / f"course-{seed}.npz"
@@ -175,7 +188,7 @@ def measure(plan: Plan, folder: Path, policy: str) -> PolicyRow:
     )
 
 
-def mark(frame: int, walks: Sequence[Rollout]) -> Mark:
+def mark(frame: int, walks: Sequence[PolicyWalk]) -> Mark:
     """Quality of walks, at least one, that are `frame` frames long or longer."""
     window = slice(max(0, frame - WINDOW), frame)
     return Mark(
@@ -193,12 +206,12 @@ def _world(name: str) -> World:
     return World.load(name)
 
 
-def _pairs(one: Rollout, lap: int) -> list[tuple[int, int]]:
+def _pairs(one: PolicyWalk, lap: int) -> list[tuple[int, int]]:
     """Half a lap lies between visits: at the turning point the same views lie nearer together."""
     return revisits(one.course.poses, lap // 2)
 
 
-def _drift_of_views(one: Rollout, lap: int, fps: int) -> Drift | None:
+def _drift_of_views(one: PolicyWalk, lap: int, fps: int) -> Drift | None:
     frames, truth = one.frames, one.course.truth
     first = dict(_pairs(one, lap))
     last = range(len(frames) - fps, len(frames))
@@ -208,16 +221,16 @@ def _drift_of_views(one: Rollout, lap: int, fps: int) -> Drift | None:
     return drift(frames[there], frames[-fps:], truth[there], truth[-fps:])
 
 
-def _drift_from_start(one: Rollout, fps: int) -> Drift:
+def _drift_from_start(one: PolicyWalk, fps: int) -> Drift:
     frames, truth = one.frames, one.course.truth
     return drift(frames[:fps], frames[-fps:], truth[:fps], truth[-fps:])
 
 
-def _revisit(one: Rollout, lap: int) -> Revisit | None:
+def _revisit(one: PolicyWalk, lap: int) -> Revisit | None:
     return revisit_gain(one.frames, one.course.poses, _pairs(one, lap))
 
 
-def _curve(walks: Sequence[Rollout], fps: int) -> list[float]:
+def _curve(walks: Sequence[PolicyWalk], fps: int) -> list[float]:
     seconds = min(len(one.frames) for one in walks) // fps
     curves = [one.psnr[: seconds * fps].reshape(seconds, fps).mean(axis=1) for one in walks]
     return np.mean(curves, axis=0).tolist()

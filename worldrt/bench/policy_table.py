@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from worldrt.bench.policy_rows import WINDOW, Mark, Plan, PolicyRow
+from worldrt.bench.policy_rows import WINDOW, Mark, Plan, PoliciesReport, PolicyRow
 
 NONE = "-"
 WIDTH = 180
@@ -41,28 +41,29 @@ def columns(plan: Plan) -> list[Column]:
     ]
 
 
-def screen(plan: Plan, rows: Sequence[PolicyRow]) -> Table:
-    """The table for a terminal of some 160 columns."""
-    found = Table(title=title(plan), caption=caption(plan, rows), caption_justify="left", box=None)
+def screen(report: PoliciesReport) -> Table:
+    """The table for a terminal of WIDTH columns."""
+    found = Table(title=title(report.plan), caption=caption(report), box=None)
+    found.caption_justify = "left"
     found.add_column("policy", no_wrap=True)
-    shown = columns(plan)
+    shown = columns(report.plan)
     for column in shown:
         found.add_column(column.heading, justify="right")
-    for row in rows:
+    for row in report.rows:
         found.add_row(row.policy, *_cells(row, shown))
     return found
 
 
-def markdown(plan: Plan, rows: Sequence[PolicyRow]) -> str:
+def markdown(report: PoliciesReport) -> str:
     """The same table and caption for a README."""
-    shown = columns(plan)
+    shown = columns(report.plan)
     lines = [
         ["policy", *(column.heading for column in shown)],
         ["---", *("---:" for _ in shown)],
-        *([f"`{row.policy}`", *_cells(row, shown)] for row in rows),
+        *([f"`{row.policy}`", *_cells(row, shown)] for row in report.rows),
     ]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{title(plan)}\n\n{table}\n\n{caption(plan, rows)}\n"
+    return f"{title(report.plan)}\n\n{table}\n\n{caption(report)}\n"
 
 
 def title(plan: Plan) -> str:
@@ -73,8 +74,9 @@ def title(plan: Plan) -> str:
     return f"Cache policies of {plan.world}: walks in held-out mazes, {' and '.join(walks)}"
 
 
-def caption(plan: Plan, rows: Sequence[PolicyRow]) -> str:
-    """What the columns mean, and where walks ended early."""
+def caption(report: PoliciesReport) -> str:
+    """What the columns mean, where walks ended early, and on what machine it was."""
+    plan, machine = report.plan, report.machine
     text = (
         "Tokens: most cached ones that a block attends to. Cache MB: the most. Block ms: median on "
         "one thread, the other cores measuring other policies; policy %: the cache's own share. "
@@ -85,13 +87,16 @@ def caption(plan: Plan, rows: Sequence[PolicyRow]) -> str:
         "(ratio, 8-bit levels, ratio; 1, 0, 1 is no drift). "
         "Revisit: dB of revisited places against their first showing; gain: dB above other places."
     )
-    for row in rows:
+    for row in report.rows:
         if row.frames < plan.marks[-1]:
             text += (
                 f" {row.policy} ended at frame {row.frames}, where its context passed "
                 f"{plan.most_context} frames."
             )
-    return text
+    return text + (
+        f" {report.date}, {machine.cores} cores, {machine.platform}, Python {machine.python}, "
+        f"torch {report.torch}."
+    )
 
 
 def _at(frame: int, heading: str, value: Callable[[Mark], float], form: str) -> Column:
