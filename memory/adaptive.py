@@ -69,18 +69,24 @@ class SinkPlaces(Mid):
         self.nbytes = self._means.nbytes
 
     def admit(self, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
-        frames = (part.unflatten(2, (len(spans), -1)).unbind(2) for part in (keys, values))
-        for span, key, value in zip(spans, *frames, strict=True):
-            self._meet(span, key, value)
+        keys, values = (part.unflatten(2, (len(spans), -1)) for part in (keys, values))
+        still = self._still(spans, keys.float().mean(3))
+        means = torch.stack([still, values.float().mean(3)]).flatten(-2)
+        frames = (keys.unbind(2), values.unbind(2), means.unbind(3))
+        for key, value, mean in zip(*frames, strict=True):
+            self._meet(key, value, mean)
 
     def lay_out(self, start: float, spans: Sequence[Span]) -> None:
         del start, spans  # sinks stand where they are
         self.tokens = self.frames * self._shape.tokens
 
-    def _meet(self, span: Span, key: Tensor, value: Tensor) -> None:
-        """Let a frame, [N, B, F, H, D], take an empty place or that of an unlike sink."""
-        means = torch.stack([self._still(span, key.float().mean(2)), value.float().mean(2)])
-        means = means.flatten(-2)
+    def _meet(self, key: Tensor, value: Tensor, means: Tensor) -> None:
+        """Let a frame take an empty place or that of an unlike sink.
+
+        Args:
+            key, value: [N, B, F, H, D].
+            means: [2, N, B, E] of them.
+        """
         cosines = torch.cosine_similarity(self._means, means[:, :, :, None], dim=-1)
         likeness = cosines.mean(0)  # [N, B, places]
         likeness[:, :, self.frames :] = -torch.inf  # an empty place is like nothing
@@ -97,9 +103,8 @@ class SinkPlaces(Mid):
             kept[here] = torch.where(wide, new, kept[here])
         self.frames = min(self.frames + 1, self._part.frames)
 
-    def _still(self, span: Span, mean: Tensor) -> Tensor:
-        """A mean key [N, B, H, D] without the turn of its time."""
-        back = self._rope.times([-span.position], mean.device)
-        cells = self._rope.cells(mean.device)
-        table = torch.cat([back, torch.ones_like(cells[:1])], dim=1)
-        return rotate(mean, table)
+    def _still(self, spans: Sequence[Span], means: Tensor) -> Tensor:
+        """Mean keys [N, B, T, H, D] without the turns of their times."""
+        back = self._rope.times([-span.position for span in spans], means.device)
+        unmoved = torch.ones_like(self._rope.cells(means.device)[:1]).expand(len(spans), -1)
+        return rotate(means, torch.cat([back, unmoved], dim=1)[:, None])

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from worldrt.errors import CacheError, ShapeError
 from worldrt.kernels.rope import rotate
+from worldrt.memory.buckets import sign_planes
 from worldrt.memory.coded import CodedRows
 from worldrt.memory.compress import Grid
 from worldrt.memory.dense import DenseRows
@@ -54,6 +55,7 @@ class KVCache:
     ) -> None:
         self.policy, self.shape = policy, shape
         self._time = Timeline(policy, shape.block_frames)
+        self._device = device
         bounds = policy.bounds(shape.block_frames)
         self._rows = _open_rows(policy, shape, self._time.slots.capacity, dtype, device)
         self._mid = policy.mid.open(shape, bounds, self._rows.tail) if policy.mid else None
@@ -62,7 +64,10 @@ class KVCache:
         self._place: Place | None = None
         self._late: Place | None = None
         self._late_read = self._rewriting = False
-        self._clean = self._first = self._begun = False
+        self._clean = self._first = self._begun = self._narrow = False
+        self._planes = self._open_planes(policy.sparse.self_bits)
+        self.prompt_planes = self._open_planes(policy.sparse.prompt_bits)
+        """[R, H, D, bits] planes by which words of the prompt are hidden; None: none is."""
 
     # What is asked about it.
 
@@ -157,12 +162,15 @@ class KVCache:
         self._begun = False
         self.seconds += time.perf_counter() - began
 
-    def begin_pass(self, *, first: bool = False, clean: bool = False) -> None:
+    def begin_pass(
+        self, *, first: bool = False, clean: bool = False, progress: float = 1.0
+    ) -> None:
         """Say which pass comes next.
 
         Args:
             first: the block's first pass: a mid that goes by queries chooses now.
             clean: the pass whose keys stay.
+            progress: share of the block's steps that are done, 0 to 1.
 
         Raises:
             CacheError: no block is open, or its first pass was left out.
@@ -177,6 +185,7 @@ class KVCache:
         if not (first or self._begun):
             raise CacheError("A block's first pass chooses what it attends to; say first=True.")
         self._first, self._clean, self._begun = first, clean, True
+        self._narrow = progress >= self.policy.sparse.after
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Write the pass's keys and values, then attend to all of the context; see `Context`.
@@ -307,6 +316,12 @@ class KVCache:
 
     # Inside.
 
+    def _open_planes(self, bits: int) -> Tensor | None:
+        shape, tables = self.shape, self.policy.sparse.tables
+        if not bits:
+            return None
+        return sign_planes(shape.heads, shape.head_dim, bits, tables, device=self._device)
+
     def _check_closed(self) -> None:
         if self._place is not None:
             raise CacheError(f"A block of {len(self._time.block)} frames is open; commit it first.")
@@ -340,7 +355,8 @@ class KVCache:
     ) -> Tensor:
         """One layer: write what a block brings and read its context."""
         turned = rotate(query, place.table)
-        write = Write(key, rotate(key, place.table), value, clean)
+        planes = self._planes if self._narrow else None
+        write = Write(key, rotate(key, place.table), value, clean, planes)
         if self._mid is not None and not self._rewriting:
             began = time.perf_counter()
             self._mid.read(Look(layer, self._first, clean, query, turned, key, write.key, value))

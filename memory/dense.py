@@ -14,6 +14,7 @@ from torch import Tensor
 
 from worldrt.kernels.attention import attend
 from worldrt.kernels.rope import Rope, rotate
+from worldrt.memory.buckets import bucket_bias
 from worldrt.memory.mid import Tail, Weights
 from worldrt.memory.rows import Place, Write, targets
 from worldrt.memory.slots import CacheShape, Span, runs
@@ -103,7 +104,11 @@ class DenseRows:
         bias = place.bias
         if self._bias is not None:
             bias = self._bias[layer, :, :, None, : place.end]
-        return attend(query, keys[:, : place.end], values[:, : place.end], bias)
+        keys, values = keys[:, : place.end], values[:, : place.end]
+        if write.planes is not None:
+            near = bucket_bias(query, keys, write.planes)
+            bias = near if bias is None else near + bias
+        return attend(query, keys, values, bias)
 
     def turn(self, spans: Sequence[Span], positions: Sequence[float]) -> None:
         tokens = self._shape.tokens

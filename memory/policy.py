@@ -109,6 +109,23 @@ class Rebuild:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sparse:
+    """Attention to near keys alone, found by the sides of random planes; see `memory.buckets`.
+
+    Args:
+        prompt_bits: planes a table by which words that matter to no token are hidden; 0: off.
+        self_bits: planes a table by which keys are hidden from a query; 0: off.
+        tables: independent tables; a key shared in any of them is seen.
+        after: share of a block's steps before which every query sees all keys.
+    """
+
+    prompt_bits: int = 0
+    self_bits: int = 0
+    tables: int = 4
+    after: float = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A cache policy: its parts, one each.
 
@@ -121,6 +138,7 @@ class Policy:
         rebuild: what the whole context is written from before each block; None: it is kept.
         state: latent frames that are denoised with each block, never shown, and become its sink.
         lookahead: sink frames that are given anew before each block, from a place ahead.
+        sparse: which keys of prompt and context a query may pass over.
         codec: how the frames of sink and recent are stored; None: as the model computes them.
     """
 
@@ -132,9 +150,15 @@ class Policy:
     rebuild: Rebuild | None = None
     state: int = 0
     lookahead: int = 0
+    sparse: Sparse = Sparse()
     codec: Codec | None = None
 
     def __post_init__(self) -> None:
+        if self.codec is not None and self.sparse.self_bits:
+            raise ConfigError(
+                f"Policy {self.name!r} hides keys by buckets of {self.sparse.self_bits} bits, and "
+                f"codec {self.codec.name!r} can't do that tile by tile; leave one of them out."
+            )
         part = self.partition
         if min(part.sink, part.recent or 0, part.limit) < 0:
             raise ConfigError(

@@ -46,6 +46,8 @@ class Write(NamedTuple):
     """[B, L, H, D]"""
     keep: bool
     """Whether the pass is the clean one."""
+    planes: Tensor | None = None
+    """[R, H, D, bits] planes by whose sides keys are hidden from a query; None: all are seen."""
 
 
 class Rows(Protocol):

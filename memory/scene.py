@@ -147,8 +147,10 @@ class RollingScene(Mid):
         count = min(self._ahead + self._left, sink)
         places = [start + rank for rank in range(self.frames)]
         times = self._rope.times(places, self._keys.device)
+        table = self._rope.spread(times[:count])
         for rank in range(count):
-            self._lay((first + rank) % sink, self._source(first + rank), places[rank], times[rank])
+            there = ((first + rank) % sink, self._source(first + rank))
+            self._lay(*there, places[rank], table[self._here(rank)])
         self._times = times[count:]
         self.tokens = self.frames * self._shape.tokens
         assert self._tail.bias is not None
@@ -241,13 +243,12 @@ class RollingScene(Mid):
         phase = (index - self._ahead) % (2 * sink)
         return 1 + self._part.kept + (phase if phase < sink else 2 * sink - 1 - phase)
 
-    def _lay(self, place: int, source: int, position: float, times: Tensor) -> None:
+    def _lay(self, place: int, source: int, position: float, table: Tensor) -> None:
         """Put a stored frame into a place of the sink, unless it lies there as it is to."""
         lying, self._lying[place] = self._lying[place], (source, position)
         if lying == (source, position):
             return
         here, there = self._here(place), self._here(source)
-        table = self._rope.spread(times[None])
         self._tail.keys[:, :, here] = rotate(self._keys[:, :, there], table)
         if lying is None or lying[0] != source:
             self._tail.values[:, :, here] = self._values[:, :, there]

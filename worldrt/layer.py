@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from worldrt.config import ModelConfig
 from worldrt.kernels.attention import attend
+from worldrt.memory.buckets import prompt_bias
 
 
 class Context(Protocol):
@@ -36,6 +37,7 @@ class TextKeys(NamedTuple):
 
     key: Tensor  # [B, N, H, D]
     value: Tensor  # [B, N, H, D]
+    planes: Tensor | None = None  # [R, H, D, bits]; words near no query are hidden, see buckets
 
 
 class RMSNorm(nn.Module):
@@ -92,7 +94,8 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, text: TextKeys) -> Tensor:
         query = self.norm_q(self.q(x)).unflatten(-1, (self._heads, -1))
-        return self.out(attend(query, text.key, text.value).flatten(-2))
+        hidden = None if text.planes is None else prompt_bias(query, text.key, text.planes)
+        return self.out(attend(query, text.key, text.value, hidden).flatten(-2))
 
 
 class Layer(nn.Module):

@@ -76,7 +76,7 @@ class Rollout:
         """Blocks generated so far; given ones are not counted."""
         self._model, self._steps = model, tuple(steps)
         self._prediction: Prediction = prediction
-        self._text, self._pack = text, pack
+        self._text, self._pack = self._narrowed(text), pack
         self._history = History(cache.policy, cache.shape.block_frames)
         self._open: Past | None = None
         self._late: Past | None = None
@@ -102,8 +102,10 @@ class Rollout:
         self.cache.open_block(frames, told.notes)
         conditions, hint = _repeat(told.conditions, state), _repeat(told.hint, state)
 
+        passes = iter(range(len(self._steps)))
+
         def denoise(noisy: Tensor, step: Step, first: bool) -> Tensor:
-            self.cache.begin_pass(first=first)
+            self.cache.begin_pass(first=first, progress=next(passes) / len(self._steps))
             output = self._pass(noisy, step.timestep, conditions)
             return to_clean(output, self._prediction, noisy, step.sigma, hint)
 
@@ -168,7 +170,7 @@ class Rollout:
         """
         self.cache.policy.check_switch(mode)
         self.settle()
-        self._text = self._text if text is None else text
+        self._text = self._text if text is None else self._narrowed(text)
         self.cache.switch(mode, note)
         if mode is SwitchMode.RECACHE:
             self._history.recache(self._model, self.cache, self._text)
@@ -200,6 +202,13 @@ class Rollout:
             self._text,
         )
         return output[:, late.latents.shape[1] :]
+
+    def _narrowed(self, text: list[TextKeys] | None) -> list[TextKeys] | None:
+        """The prompt, its words hidden where the policy passes over those that matter to none."""
+        planes = self.cache.prompt_planes
+        if text is None or planes is None:
+            return text
+        return [layer._replace(planes=planes) for layer in text]
 
     def _shown(self, block: Past) -> Past:
         """The block without its state frames."""

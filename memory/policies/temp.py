@@ -7,11 +7,12 @@ keeps its newest key where that stands, the mean of its values, and its logit is
 logarithm of its size, which is exact for equal keys. Left open there and decided here: frames are
 merged when they leave `recent`; likeness is the cosine of raw keys over all heads; several tokens
 of a frame may join one group, whose key is then the one most like the key before; what is full lets
-go of the group that was longest not continued; positions are the frames' own.
+go of the group that was longest not continued; positions are the frames' own. Selecting words and
+keys by buckets is off unless asked for: as biases they show what it loses and save no time.
 """
 
 from worldrt.memory.merge import Merged
-from worldrt.memory.policy import Partition, Policy, Switches
+from worldrt.memory.policy import Partition, Policy, Sparse, Switches
 
 
 def build(
@@ -22,6 +23,9 @@ def build(
     memory: int | None = None,
     same: float = 0.9,
     bits: int = 0,
+    prompt_bits: int = 0,
+    self_bits: int = 0,
+    tables: int = 4,
 ) -> Policy:
     """Merged groups and recent frames.
 
@@ -32,6 +36,9 @@ def build(
         memory: frames' worth of groups; default four blocks.
         same: likeness from which tokens are merged.
         bits: random planes by which neighbours are found; 0: exactly.
+        prompt_bits: random planes a table by which words near no query are hidden (AnnCA); 0: off.
+        self_bits: the same for the keys of each query, after 30 % of the steps (AnnSA); 0: off.
+        tables: of planes, for both.
 
     Raises:
         ConfigError: no memory, or a likeness that is not above 0 and up to 1.
@@ -43,4 +50,5 @@ def build(
         partition=Partition(sink=sink, recent=recent),
         mid=Merged(frames=memory, same=same, bits=bits),
         switches=Switches(flush=recent),
+        sparse=Sparse(prompt_bits=prompt_bits, self_bits=self_bits, tables=tables),
     )

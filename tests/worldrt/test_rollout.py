@@ -375,3 +375,24 @@ def test_a_batch_is_its_sequences_side_by_side(
     both = roll(prompts, slice(None))
     close(both[:1], roll(prompt, slice(0, 1)))
     close(both[1:], roll(other(prompt), slice(1, 2)))
+
+
+def test_buckets_hide_words_and_keys_only_where_asked(tiny: Transformer, prompt: Tensor) -> None:
+    """Among 48 tables of one plane some are shared by all; 12 planes are shared by few."""
+    draws = noises(3, 3)
+
+    def roll(options: str) -> Tensor:
+        one = rollout(tiny, prompt, f"temp{options}", 3)
+        return torch.cat([generate(one, noise) for noise in draws], dim=1)
+
+    plain = roll("")
+    assert torch.equal(plain, roll(":tables=9"))
+    for option in ("prompt_bits", "self_bits"):
+        wide, narrow = (roll(f":{option}={b},tables={t}") for b, t in ((1, 48), (12, 1)))
+        close(wide, plain)
+        assert (narrow - plain).abs().mean() > 0.01
+
+
+def test_buckets_and_a_codec_are_refused() -> None:
+    with pytest.raises(ConfigError, match="can't do tile by tile"):
+        find("temp:self_bits=4,codec=int4", 3)
