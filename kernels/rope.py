@@ -106,3 +106,33 @@ def rotate(raw: Tensor, table: Tensor) -> Tensor:
     """
     pairs = torch.view_as_complex(raw.float().unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * table).flatten(-2).type_as(raw)
+
+
+def turn_frames(raw: Tensor, times: Tensor, out: Tensor) -> None:
+    """Write the temporal channels of frames that stand elsewhere now; the others are left.
+
+    A frame that moves in time turns by its temporal pairs alone, so nothing else is touched: 22 of
+    64 pairs for a head of 128 channels.
+
+    Args:
+        raw: [..., T, F, H, D] raw keys.
+        times: [..., T, pairs] complex64 from `Rope.times`.
+        out: [..., T, F, H, D], whose row and column channels are turned already.
+    """
+    _turn(raw, times[..., None, None, :], out, slice(0, 2 * times.shape[-1]))
+
+
+def turn_cells(raw: Tensor, cells: Tensor, out: Tensor) -> None:
+    """Write the row and column channels of frames; the temporal ones are left.
+
+    Args:
+        raw: [..., F, H, D] raw keys.
+        cells: [F, pairs] complex64 from `Rope.cells`.
+        out: [..., F, H, D].
+    """
+    _turn(raw, cells[:, None], out, slice(raw.shape[-1] - 2 * cells.shape[-1], None))
+
+
+def _turn(raw: Tensor, turns: Tensor, out: Tensor, channels: slice) -> None:
+    pairs = torch.view_as_complex(raw[..., channels].float().unflatten(-1, (-1, 2)))
+    out[..., channels] = torch.view_as_real(pairs * turns).flatten(-2)

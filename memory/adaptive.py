@@ -70,8 +70,8 @@ class SinkPlaces(Mid):
 
     def admit(self, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
         keys, values = (part.unflatten(2, (len(spans), -1)) for part in (keys, values))
-        still = self._still(spans, keys.float().mean(3))
-        means = torch.stack([still, values.float().mean(3)]).flatten(-2)
+        still = self._still(spans, keys.mean(3, dtype=torch.float32))
+        means = torch.stack([still, values.mean(3, dtype=torch.float32)]).flatten(-2)
         frames = (keys.unbind(2), values.unbind(2), means.unbind(3))
         for key, value, mean in zip(*frames, strict=True):
             self._meet(key, value, mean)

@@ -121,7 +121,7 @@ class RunningMeans(Mid):
 
     def _mean(self, tokens: Tensor) -> Tensor:
         """Mean over frames, and over cells unless each has its own; [N, B, 1 or F, H, D]."""
-        frames = tokens.float().unflatten(2, (-1, self._shape.tokens)).mean(2)
+        frames = tokens.unflatten(2, (-1, self._shape.tokens)).mean(2, dtype=torch.float32)
         return frames if self._part.grid else frames.mean(2, keepdim=True)
 
     def _quick(self, key: Tensor) -> Tensor | float:

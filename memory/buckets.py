@@ -52,22 +52,27 @@ def sign_planes(
     return torch.randn(tables, heads, head_dim, bits, generator=generator).to(device)
 
 
-def bucket_bias(query: Tensor, key: Tensor, planes: Tensor) -> Tensor:
+def bucket_bias(query: Tensor, key: Tensor, planes: Tensor, bias: Tensor | None = None) -> Tensor:
     """Hide from each query the keys that share no bucket with it (AnnSA).
 
-    A query that shares a bucket with none sees all.
+    A query that shares a bucket with no key that it may see, sees all that it may.
 
     Args:
         query: [B, L, H, D], rotated as the keys are, or both raw.
         key: [B, S, H, D].
         planes: [R, H, D, bits] from `sign_planes`.
+        bias: broadcast to [B, H, L, S], what is added to the logits anyway; where it is minus
+            infinity a key can't be seen, whatever lies there.
 
     Returns:
-        [B, H, L, S] in the query's dtype: 0 where a query sees a key, else minus infinity.
+        [B, H, L, S] in the query's dtype: the bias, or 0 where there is none, where a query sees a
+        key, else minus infinity.
     """
     asked, held = _codes(query, planes), _codes(key, planes)  # [R, B, H, L], [R, B, H, S]
     shared = (asked[..., None] == held[..., None, :]).any(0)
-    return _hiding(shared, query)
+    if bias is None:
+        return _hiding(shared, query)
+    return _hiding(shared & (bias > -torch.inf), query) + bias
 
 
 def prompt_bias(query: Tensor, key: Tensor, planes: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from worldrt.memory.coded import CodedRows
 from worldrt.memory.compress import Grid
 from worldrt.memory.dense import DenseRows
 from worldrt.memory.learned import LearnedPacker
-from worldrt.memory.mid import Look
+from worldrt.memory.mid import Look, Mid, MidPart
 from worldrt.memory.packed import Packed
 from worldrt.memory.policy import Policy, SwitchMode
 from worldrt.memory.rows import Place, Rows, Write
@@ -334,8 +334,17 @@ class KVCache:
             self._rows.grow(slots.capacity)
         for group in self._time.leaving(frames, self._mid.frames if self._mid else 0):
             if self._mid is not None and mid is not None:
-                self._mid.admit(group, *self._rows.take(group, mid.raw))
+                self._hand_over(group, self._mid, mid)
             self._time.forget(group)
+
+    def _hand_over(self, group: Sequence[Span], mid: Mid, part: MidPart) -> None:
+        """Give frames to the mid partition."""
+        if not part.by_layer:
+            mid.admit(group, *self._rows.take(group, part.raw))
+            return
+        for layer in range(self.shape.layers):
+            keys, values = self._rows.take(group, part.raw, slice(layer, layer + 1))
+            mid.admit_layer(layer, group, keys[0], values[0])
 
     def _move(self, moves: Sequence[Move]) -> None:
         """Frames whose position is another now are rotated anew from their raw keys."""
@@ -357,11 +366,13 @@ class KVCache:
         turned = rotate(query, place.table)
         planes = self._planes if self._narrow else None
         write = Write(key, rotate(key, place.table), value, clean, planes)
+        parts = None
         if self._mid is not None and not self._rewriting:
             began = time.perf_counter()
             self._mid.read(Look(layer, self._first, clean, query, turned, key, write.key, value))
             self.seconds += time.perf_counter() - began
-        return self._rows.attend(layer, place, turned, write)
+            parts = self._mid.parts(layer)
+        return self._rows.attend(layer, place, turned, write, parts)
 
 
 def _open_rows(

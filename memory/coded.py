@@ -9,6 +9,7 @@ Source: kv-quant-longhorizon, whose peak rose because a copy in bfloat16 lay bes
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from worldrt.kernels.attention import Part, attend_parts
 from worldrt.kernels.rope import Rope, rotate
 from worldrt.memory.mid import Tail, Weights
 from worldrt.memory.quantize import Codec, FrameCodes
-from worldrt.memory.rows import Place, Write, targets
+from worldrt.memory.rows import ALL, Place, Write, targets
 from worldrt.memory.slots import CacheShape, Span, runs
 
 TILES = 16
@@ -98,8 +99,15 @@ class CodedRows:
             turns=self._rope.times([span.position for span in ordered], self._device),
         )
 
-    def attend(self, layer: int, place: Place, query: Tensor, write: Write) -> Tensor:
-        out = attend_parts(query, self._parts(layer, place, write))
+    def attend(
+        self,
+        layer: int,
+        place: Place,
+        query: Tensor,
+        write: Write,
+        parts: Iterator[Part] | None = None,
+    ) -> Tensor:
+        out = attend_parts(query, chain(self._parts(layer, place, write), parts or ()))
         if write.keep:
             tokens = self._shape.tokens
             for source, slot, frames in place.targets:
@@ -111,11 +119,11 @@ class CodedRows:
     def turn(self, spans: Sequence[Span], positions: Sequence[float]) -> None:
         """Nothing: keys are turned as they are read."""
 
-    def take(self, spans: Sequence[Span], raw: bool) -> tuple[Tensor, Tensor]:
-        layers = range(self._shape.layers)
+    def take(self, spans: Sequence[Span], raw: bool, layers: slice = ALL) -> tuple[Tensor, Tensor]:
+        which = range(self._shape.layers)[layers]
         found = [
             torch.stack(
-                [torch.cat([row.read(n, span.slot) for span in spans], dim=1) for n in layers]
+                [torch.cat([row.read(n, span.slot) for span in spans], dim=1) for n in which]
             )
             for row in (self._keys, self._values)
         ]
@@ -146,9 +154,7 @@ class CodedRows:
                 frames = min(most, count - start)
                 turns = place.turns[first + start : first + start + frames]
                 yield Part(
-                    rotate(
-                        self._keys.read(layer, slot + start, frames), self._rope.spread(turns)
-                    ),
+                    rotate(self._keys.read(layer, slot + start, frames), self._rope.spread(turns)),
                     self._values.read(layer, slot + start, frames),
                 )
         if place.tail:

@@ -7,16 +7,17 @@ Bytes: 2 E of keys and values a token and layer, E more where the policy moves k
 the truth, every rotation is taken anew from them).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
 
-from worldrt.kernels.attention import attend
-from worldrt.kernels.rope import Rope, rotate
+from worldrt.kernels.attention import Part, attend, attend_parts
+from worldrt.kernels.rope import Rope, turn_frames
 from worldrt.memory.buckets import bucket_bias
 from worldrt.memory.mid import Tail, Weights
-from worldrt.memory.rows import Place, Write, targets
+from worldrt.memory.rows import ALL, Place, Write, targets
 from worldrt.memory.slots import CacheShape, Span, runs
 
 
@@ -91,7 +92,14 @@ class DenseRows:
             turns=None,
         )
 
-    def attend(self, layer: int, place: Place, query: Tensor, write: Write) -> Tensor:
+    def attend(
+        self,
+        layer: int,
+        place: Place,
+        query: Tensor,
+        write: Write,
+        parts: Iterator[Part] | None = None,
+    ) -> Tensor:
         keys, values = self._keys[layer], self._values[layer]
         tokens = self._shape.tokens
         for source, slot, frames in place.targets:
@@ -108,24 +116,29 @@ class DenseRows:
         if write.planes is not None:
             near = bucket_bias(query, keys, write.planes)
             bias = near if bias is None else near + bias
-        return attend(query, keys, values, bias)
+        if parts is None:
+            return attend(query, keys, values, bias)
+        return attend_parts(query, chain([Part(keys, values, bias)], parts))
 
     def turn(self, spans: Sequence[Span], positions: Sequence[float]) -> None:
         tokens = self._shape.tokens
+        times = self._rope.times(positions, self._device)
         for index, slot, frames in runs([span.slot for span in spans]):
             assert self._raw is not None
             here = slice(slot * tokens, (slot + frames) * tokens)
-            table = self._rope.table(positions[index : index + frames], self._device)
-            self._keys[:, :, here] = rotate(self._raw[:, :, here], table)
+            raw, keys = (
+                row[:, :, here].unflatten(2, (frames, tokens)) for row in (self._raw, self._keys)
+            )
+            turn_frames(raw, times[index : index + frames], keys)
 
-    def take(self, spans: Sequence[Span], raw: bool) -> tuple[Tensor, Tensor]:
+    def take(self, spans: Sequence[Span], raw: bool, layers: slice = ALL) -> tuple[Tensor, Tensor]:
         tokens = self._shape.tokens
         index = torch.cat(
             [torch.arange(span.slot * tokens, (span.slot + 1) * tokens) for span in spans]
         ).to(self._device)
         keys = self._raw if raw else self._keys
         assert keys is not None
-        return keys[:, :, index], self._values[:, :, index]
+        return keys[layers, :, index], self._values[layers, :, index]
 
     def grow(self, slots: int) -> None:
         assert not self._room  # the policy that keeps everything has no mid

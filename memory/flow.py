@@ -90,12 +90,10 @@ class FlowTokens(Mid):
             ranked = self._scores[..., :total]
             for layer in range(self._shape.layers):
                 order = ranked[layer].argsort(dim=-1, descending=True, stable=True)
-                kept = order[..., : self._room].sort(dim=-1).values
-                index = kept.transpose(1, 2).unsqueeze(-1)  # [B, R, H, 1]
+                kept = order[..., : self._room].sort(dim=-1).values.transpose(1, 2)
                 for stored, new in ((self._tail.keys, keys), (self._tail.values, values)):
                     both = torch.cat([stored[layer, :, :held], new[layer]], dim=1)
-                    wide = index.expand(-1, -1, -1, both.shape[-1])
-                    stored[layer] = both.gather(1, wide)
+                    stored[layer] = _by_head(both, kept)
         self.tokens = min(total, self._room)
         self.frames = self.tokens // self._shape.tokens
 
@@ -112,28 +110,37 @@ class FlowTokens(Mid):
         total = self.tokens + look.key.shape[1]
         if not look.clean or total <= self._room:
             return
-        both = torch.cat([self._tail.keys[look.layer, :, : self.tokens], look.key], dim=1)
-        asked = key_mass(look.query[:, self._judges], [both])
+        parts = [self._tail.keys[look.layer, :, : self.tokens], look.key]
+        asked = key_mass(look.query[:, self._judges], parts)
         asked = max_pool1d(asked, POOL, stride=1, padding=POOL // 2)
         weight = self._part.importance
-        scores = weight * asked - (1 - weight) * redundancy(both)
+        scores = weight * asked - (1 - weight) * redundancy(parts)
         self._scores[look.layer, ..., :total] = scores
 
 
-def redundancy(keys: Tensor) -> Tensor:
+def redundancy(keys: Sequence[Tensor]) -> Tensor:
     """How much each key says that the others say too.
 
     The softmax over keys of the mean cosine with the others. Cosines add up to a product with the
     sum of the unit keys, so that no pair is formed.
 
     Args:
-        keys: [B, S, H, D].
+        keys: parts [B, S_i, H, D] of the keys; their S_i add up to S.
 
     Returns:
         [B, H, S] float32, rows add up to 1.
 
     Source: FlowCache (arXiv 2602.10825), after R-KV.
     """
-    unit = normalize(keys.float(), dim=-1, eps=1e-8)
-    alike = torch.einsum("BSHD,BHD->BHS", unit, unit.sum(1))
-    return ((alike - 1) / keys.shape[1]).softmax(-1)
+    units = [normalize(part.float(), dim=-1, eps=1e-8) for part in keys]
+    total = torch.stack([unit.sum(1) for unit in units]).sum(0)
+    alike = torch.cat([torch.einsum("BSHD,BHD->BHS", unit, total) for unit in units], dim=-1)
+    return ((alike - 1) / alike.shape[-1]).softmax(-1)
+
+
+def _by_head(tokens: Tensor, kept: Tensor) -> Tensor:
+    """Tokens [B, S, H, D] that each head keeps, [B, R, H] of S: [B, R, H, D], copied by rows."""
+    batch, length, heads, width = tokens.shape
+    first = torch.arange(batch, device=kept.device)[:, None, None] * length
+    rows = (first + kept) * heads + torch.arange(heads, device=kept.device)
+    return tokens.reshape(-1, width).index_select(0, rows.flatten()).view(*kept.shape, width)

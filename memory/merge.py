@@ -94,29 +94,9 @@ class Groups(Mid):
         self.flush()
 
     def admit(self, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
-        frames = (len(spans), self._tokens)
-        table = self._rope.table([span.position for span in spans], keys.device)
-        turned = rotate(keys, table).unflatten(2, frames)
-        values = values.float().flatten(3).unflatten(2, frames)
-        directions = normalize(keys.float().flatten(3), dim=-1).unflatten(2, frames)
-        likeness, match = self._nearest(directions)
-        order = likeness.argsort(dim=-1, descending=True, stable=True)
-        ranks = torch.empty_like(order).scatter_(3, order, self._order.expand_as(order))
-        joins = likeness >= self._part.same
-        homes: list[Tensor] = []
-        for index, span in enumerate(spans):
-            now, here = span.frame * self._tokens, (slice(None), slice(None), index)
-            groups = self._homes.gather(2, match[here])
-            self._homes = self._house(joins[here], groups, now)
-            heirs = self._heirs(ranks[here])
-            self._stamps.scatter_(2, heirs, now + self._order.expand_as(heirs))
-            self._tail.keys[self._layer, self._batch, heirs] = turned[here]
-            self._sums.scatter_add_(2, _wide(self._homes, self._sums), values[here])
-            self._sizes.scatter_add_(2, self._homes, torch.ones_like(likeness[here]))
-            homes.append(self._homes)
-        self._before = directions[:, :, -1]
-        self.frames += len(spans)
-        self._show(torch.cat(homes, dim=2))
+        frames = (part.unflatten(2, (len(spans), -1)).unbind(2) for part in (keys, values))
+        for span, key, value in zip(spans, *frames, strict=True):
+            self._add(span, key, value)
 
     def lay_out(self, start: float, spans: Sequence[Span]) -> None:
         del start, spans  # groups stand where their newest token does
@@ -127,6 +107,39 @@ class Groups(Mid):
         self._before.zero_()  # which nothing is like
         self._stamps.fill_(-1)
         self._bias.fill_(-torch.inf)
+
+    def _add(self, span: Span, key: Tensor, value: Tensor) -> None:
+        """Link a frame's tokens [N, B, F, H, D] to those of the frame before."""
+        directions = normalize(key.flatten(3).float(), dim=-1)
+        likeness, match = self._nearest(directions)
+        now = span.frame * self._tokens
+        homes = self._house(likeness >= self._part.same, self._homes.gather(2, match), now)
+        self._before.copy_(directions)
+        self._homes.copy_(homes)
+        heirs = self._heirs(likeness, homes)
+        self._stamps.scatter_(2, heirs, now + self._order.expand_as(heirs))
+        table = self._rope.table([span.position], key.device)
+        self._tail.keys[self._layer, self._batch, heirs] = rotate(key, table)
+        every = homes[..., None].expand_as(directions)
+        self._sums.scatter_add_(2, every, value.flatten(3).float())
+        self._sizes.scatter_add_(2, homes, torch.ones_like(likeness))
+        here, sizes = (self._layer, self._batch, homes), self._sizes.gather(2, homes)
+        means = self._sums[here] / sizes[..., None]
+        self._tail.values[here] = means.view_as(value).type_as(value)
+        self._bias.scatter_(2, homes, sizes.log().type_as(self._bias))
+        self.frames += 1
+
+    def _nearest(self, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and index of each token's match in the frame before, [N, B, F] each."""
+        match = (self._marks(directions) @ self._marks(self._before).mT).argmax(-1)
+        matched = self._before[self._layer, self._batch, match]
+        return (directions * matched).sum(-1), match
+
+    def _marks(self, directions: Tensor) -> Tensor:
+        """What neighbours are found by: directions, or on which sides of the planes they lie."""
+        if not self._part.bits:
+            return directions
+        return torch.where(directions @ self._planes >= 0, 1.0, -1.0)
 
     def _house(self, joins: Tensor, groups: Tensor, now: int) -> Tensor:
         """A place for each token [N, B, F]: that of the group it joins, else an emptied one."""
@@ -141,38 +154,9 @@ class Groups(Mid):
         self._sizes.scatter_(2, begun, 0)
         return homes
 
-    def _heirs(self, ranks: Tensor) -> Tensor:
+    def _heirs(self, likeness: Tensor, homes: Tensor) -> Tensor:
         """Where each token's key is written: of those of a group, the one most like before."""
-        best = torch.full_like(self._stamps, self._tokens)
-        best.scatter_reduce_(2, self._homes, ranks, "amin")
-        return torch.where(best.gather(2, self._homes) == ranks, self._homes, self._places)
-
-    def _show(self, homes: Tensor) -> None:
-        """Lay out the mean values and sizes of groups that have changed."""
-        sizes = self._sizes.gather(2, homes)
-        means = self._sums.gather(2, _wide(homes, self._sums)) / sizes[..., None]
-        values = self._tail.values
-        values[self._layer, self._batch, homes] = means.unflatten(3, values.shape[3:]).type_as(
-            values
-        )
-        self._bias.scatter_(2, homes, sizes.log().type_as(self._bias))
-
-    def _nearest(self, directions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosine and index of each token's match in the frame before, [N, B, T, F] each."""
-        before = torch.cat([self._before[:, :, None], directions[:, :, :-1]], dim=2)
-        new, old = self._marks(directions), self._marks(before)
-        # Layer by layer: the F x F products of one are enough in memory.
-        match = torch.stack([(a @ b.mT).argmax(-1) for a, b in zip(new, old, strict=True)])
-        matched = before.gather(3, _wide(match, before))
-        return (directions * matched).sum(-1), match
-
-    def _marks(self, directions: Tensor) -> Tensor:
-        """What neighbours are found by: directions, or on which sides of the planes they lie."""
-        if not self._part.bits:
-            return directions
-        return torch.where(directions @ self._planes >= 0, 1.0, -1.0)
-
-
-def _wide(index: Tensor, rows: Tensor) -> Tensor:
-    """An index of rows [..., S, E], for all their channels."""
-    return index[..., None].expand(*index.shape, rows.shape[-1])
+        order = likeness.argsort(dim=-1, descending=True, stable=True)
+        ranks = torch.empty_like(order).scatter_(2, order, self._order.expand_as(order))
+        best = torch.full_like(self._stamps, self._tokens).scatter_reduce_(2, homes, ranks, "amin")
+        return torch.where(best.gather(2, homes) == ranks, homes, self._places)

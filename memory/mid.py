@@ -5,11 +5,12 @@ state). It owns the tail of every layer's row: what it writes there is attended 
 a pass. Sinks that change, anchors, packed blocks, selected tokens and running means are all mids.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
+from worldrt.kernels.attention import Part
 from worldrt.memory.compress import Grid
 from worldrt.memory.slots import CacheShape, Note, Span
 
@@ -81,6 +82,9 @@ class Mid:
             values: [N, B, L, H, D].
         """
 
+    def admit_layer(self, layer: int, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
+        """As `admit`, for a part that takes frames `by_layer`; keys and values [B, L, H, D]."""
+
     def lay_out(self, start: float, spans: Sequence[Span]) -> None:
         """Prepare the tail for a block: once, for all layers and passes; sets `tokens`.
 
@@ -91,6 +95,9 @@ class Mid:
 
     def read(self, look: Look) -> None:
         """Called in each layer of each pass before it attends; may rewrite that layer's tail."""
+
+    def parts(self, layer: int) -> Iterator[Part] | None:
+        """What a pass reads besides the tail, each part made when it is drawn; None: nothing."""
 
     def commit(self, spans: Sequence[Span]) -> None:
         """The block is finished; its clean pass has run."""
@@ -117,6 +124,8 @@ class MidPart(Protocol):
 
     raw: ClassVar[bool] = False
     """Whether `Mid.admit` gets raw keys."""
+    by_layer: ClassVar[bool] = False
+    """Whether frames go to `Mid.admit_layer`, so that those of one layer are copied at a time."""
     weights: ClassVar[Weights] = "none"
     """What the tail's logit biases differ by."""
     whole_blocks: ClassVar[bool] = False

@@ -257,7 +257,7 @@ def find(spec: str, block_frames: int) -> Policy:
         else:
             values[key] = _read(name, key, text, hints[key])
     policy: Policy = build(block_frames=block_frames, **values)
-    return replace(policy, codec=codec)
+    return policy if codec is None else replace(policy, codec=codec)
 
 
 def _module(name: str) -> ModuleType:

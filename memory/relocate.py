@@ -17,8 +17,8 @@ from worldrt.kernels.rope import Rope, rotate
 class Patch(NamedTuple):
     """A linear correction of low rank for each head: x becomes x + (x down) up.
 
-    Source: Kamera (arXiv 2606.23581), conditioning patch. There it is stored with a chunk, token by
-    token; here it is a map of channels, which fits any selection of the span's tokens.
+    Source: Kamera (arXiv 2606.23581), low-rank conditioning patch stored with a chunk. Only its
+    abstract was at hand; this form, which fits any selection of the span's tokens, is ours.
     """
 
     down: Tensor

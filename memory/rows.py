@@ -4,13 +4,17 @@ A row is frame slots, then the tail of the mid partition; there is one a layer. 
 tensors that are read where they lie, `CodedRows` codes that are read a few frames at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from worldrt.kernels.attention import Part
 from worldrt.memory.mid import Tail
 from worldrt.memory.slots import Span
+
+ALL = slice(None)
+"""All layers."""
 
 
 class Place(NamedTuple):
@@ -76,15 +80,30 @@ class Rows(Protocol):
         """
         ...
 
-    def attend(self, layer: int, place: Place, query: Tensor, write: Write) -> Tensor:
-        """Write a pass's keys and values and read its context; query [B, L, H, D] rotated."""
+    def attend(
+        self,
+        layer: int,
+        place: Place,
+        query: Tensor,
+        write: Write,
+        parts: Iterator[Part] | None = None,
+    ) -> Tensor:
+        """Write a pass's keys and values and read its context.
+
+        Args:
+            layer: index.
+            place: of the pass.
+            query: [B, L, H, D] rotated.
+            write: what the pass brings.
+            parts: what is read besides rows and tail.
+        """
         ...
 
     def turn(self, spans: Sequence[Span], positions: Sequence[float]) -> None:
         """Move frames to other positions, exactly."""
         ...
 
-    def take(self, spans: Sequence[Span], raw: bool) -> tuple[Tensor, Tensor]:
+    def take(self, spans: Sequence[Span], raw: bool, layers: slice = ALL) -> tuple[Tensor, Tensor]:
         """A copy of frames: keys (raw, or rotated as they stand) and values [N, B, L, H, D]."""
         ...
 

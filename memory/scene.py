@@ -48,7 +48,7 @@ class Scenes(MidPart):
     """All frames that are not recent: a rolling sink, and tokens chosen from those after it.
 
     Args:
-        sink: frames of the sink, and of the scene that it swings through.
+        sink: frames of the sink, and of the scene that it swings through; more than `kept`.
         chosen: frames' worth of tokens that are chosen.
         calibration: first frames of a scene whose clean queries the choice goes by.
         kept: last frames that survive a smooth switch.
@@ -72,10 +72,10 @@ class Scenes(MidPart):
 
     def __post_init__(self) -> None:
         for name, number, least in (
-            ("sink", self.sink, 1),
+            ("kept", self.kept, 0),
+            ("sink", self.sink, self.kept + 1),
             ("chosen", self.chosen, 0),
             ("calibration", self.calibration, 1),
-            ("kept", self.kept, 0),
             ("uses", self.uses, 1),
             ("scenes", self.scenes, 1),
         ):
@@ -130,10 +130,8 @@ class RollingScene(Mid):
             there = self._here(index)
             if span.frame < self._begun:
                 here = self._here(1 + self._kept)
-                self._keys[:, :, here], self._values[:, :, here] = (
-                    keys[:, :, there],
-                    values[:, :, there],
-                )
+                self._keys[:, :, here] = keys[:, :, there]
+                self._values[:, :, here] = values[:, :, there]
                 self._kept += 1
                 continue
             if self._ahead + self._left >= self._part.sink:

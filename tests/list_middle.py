@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.list_cache import Array, turned
+from worldrt.memory.cache import KVCache
 from worldrt.memory.policy import Policy
 from worldrt.memory.positions import Window
 from worldrt.memory.slots import CacheShape
@@ -115,3 +116,23 @@ class ListMiddle:
         """An empty middle."""
         heads, width = self.shape.heads, self.shape.head_dim
         return np.zeros((0, heads, width // 2), complex), np.zeros((0, heads, width)), np.zeros(0)
+
+
+def walk_blind(cache: KVCache, sizes: list[int], shape: CacheShape) -> None:
+    """Play blocks of tensors that have shapes and no data.
+
+    A policy that waits for the device, to see a number there, fails.
+
+    Args:
+        cache: on the device `meta`.
+        sizes: frames of each block.
+        shape: the model's numbers.
+    """
+    for frames in sizes:
+        cache.open_block(frames)
+        for clean in (False, True):
+            cache.begin_pass(first=not clean, clean=clean)
+            for layer in range(shape.layers):
+                size = (shape.batch, frames * shape.tokens, shape.heads, shape.head_dim)
+                cache.attend(layer, *torch.empty(3, *size, device="meta"))
+        cache.commit()

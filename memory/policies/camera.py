@@ -1,4 +1,4 @@
-"""All history as ever smaller frames that count by how near their view is, and the last frames.
+"""All history as shrunk frames that count by how near their view is, and the last frames.
 
 Source: RELIC (arXiv 2512.04040), spatially compressed, camera-aware memory.
 
@@ -10,7 +10,7 @@ oldest. Cells at an odd border are smaller; a mean counts as often as there are 
 is exact where these are equal and which `counted=false` undoes.
 
 RELIC adds an embedding of the absolute pose to queries and keys, which is trained. What stands in
-its place here is no such thing: a logit bias by distance of views, weight (exp(-d) - 1) with
+its place here needs no training and is no such thing: a logit bias by distance of views, weight (exp(-d) - 1) with
 d = metres apart / `metres` + degrees between directions of view / `degrees`, of the block's nearest
 view, so that a view far away counts exp(-weight) as much as the same one. It is computed on the
 host once a block, 0 where a pose is unknown, and `weight=0` turns it off.

@@ -19,8 +19,9 @@ has one sequence, the choice lies in a variable of the class, and keys are conca
 in every pass; here rows are divided as evenly as they go and each sequence chooses for itself.
 
 What it costs: the region is a sixth of the context, and a logit bias hides it from static heads, so
-that their FLOPs are not saved. With 134 of 360 heads static, a kernel that takes groups of heads
-would save a sixth of 37 %, some 6 % of attention.
+that their FLOPs are not saved, and attention with a bias takes a slower kernel than without. With
+134 of 360 heads static, a kernel that takes groups of heads would save a sixth of 37 %, some 6 % of
+attention.
 """
 
 from worldrt.errors import ConfigError

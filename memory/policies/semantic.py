@@ -8,7 +8,7 @@ own attention to itself in its clean pass, the mean over heads and over one quer
 block has a fixed number of places, `share` of its tokens, so a block whose mass is spread wider
 loses the rest; a bank holds 16 blocks; recalled blocks stand directly before the recent frames, in
 time order, each token at its own row and column and its frame's place in the block, rotated anew
-from its raw key. Frames without a prompt are all equally alike, so that the oldest blocks are
+from its raw key and not patched for its new context. Frames without a prompt are all equally alike, so that the oldest blocks are
 recalled. A change of prompt needs no switch: the next block recalls by it.
 """
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tests.list_cache import DOT, ODD, Array, play, turned
-from tests.list_middle import ListMiddle, Piece
+from tests.list_middle import ListMiddle, Piece, walk_blind
 from worldrt.errors import ConfigError
 from worldrt.kernels.rope import Rope, rotate
 from worldrt.memory.adaptive import AdaptiveSinks, SinkPlaces
@@ -184,6 +184,20 @@ def test_sinks_of_coded_rows() -> None:
     spec = "adaptive-sink:sink=2,recent=2,below=-1"
     plain, coded = (KVCache(find(spec + codec, 3), ODD) for codec in ("", ",codec=bf16"))
     torch.testing.assert_close(play(coded, STEADY), play(plain, STEADY), atol=0.02, rtol=0)
+
+
+def test_half_precision() -> None:
+    policy = find("adaptive-sink:below=0", 3)
+    cache = KVCache(policy, ODD, torch.bfloat16)
+    got = play(cache, STEADY, dtype=torch.bfloat16)
+    exact = play(ListSinks(policy, ODD), STEADY)
+    assert got.dtype == torch.bfloat16 and (got.double() - exact).abs().mean() < 0.01
+
+
+def test_nothing_waits_for_the_device() -> None:
+    cache = KVCache(find("adaptive-sink", 3), ODD, device=torch.device("meta"))
+    walk_blind(cache, MIXED, ODD)
+    assert cache.occupancy()[Region.MID].frames == 9
 
 
 def test_bytes_of_a_long_rollout() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.list_cache import DOT, ODD, Array, play, turned
-from tests.list_middle import ListMiddle, Piece
+from tests.list_middle import ListMiddle, Piece, walk_blind
 from worldrt.errors import ConfigError
 from worldrt.kernels.rope import Rope, rotate
 from worldrt.memory.average import Averages, LoneAverages
@@ -263,6 +263,23 @@ def test_a_flush_forgets_the_means(kind: str) -> None:
     assert cache.occupancy()[Region.MID].tokens == 0
     # Sink 3, recent 4 and the block, with no gap where the memory was.
     assert cache.positions()[Region.BLOCK] == [7, 8, 9]
+
+
+def test_half_precision() -> None:
+    policy = find("memrope", 3)
+    cache = KVCache(policy, ODD, torch.bfloat16)
+    got = play(cache, STEADY, dtype=torch.bfloat16)
+    exact = play(ListMeans(policy, ODD), STEADY)
+    assert got.dtype == torch.bfloat16 and (got.double() - exact).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    "spec", ["memrope:memory=token", "memrope:memory=copies", "memrope:memory=grid"]
+)
+def test_nothing_waits_for_the_device(spec: str) -> None:
+    cache = KVCache(find(spec, 3), ODD, device=torch.device("meta"))
+    walk_blind(cache, MIXED, ODD)
+    assert cache.occupancy()[Region.MID].tokens > 0
 
 
 @pytest.mark.parametrize("spec", ["memrope", "memrope:memory=grid"])

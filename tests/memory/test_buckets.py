@@ -76,6 +76,23 @@ def test_nobody_is_left_blind(bits: int) -> None:
         assert torch.isfinite(attend(query, key, key, bias)).all()
 
 
+def test_a_key_that_is_hidden_anyway_is_no_company() -> None:
+    """The bucket of a query may hold nothing but slots that are not in use."""
+    planes = torch.eye(2)[None, None]
+    query = torch.tensor([[1.0, 2], [-1, 1]])[None, :, None]
+    key = torch.tensor([[3.0, 0.1], [-5, 4], [-1, 9]])[None, :, None]
+    no, bias = -math.inf, torch.tensor([-math.inf, 0.5, 0])[None, None, None]
+    # The first query's one neighbour is hidden: it sees the other two.
+    expected = [[[[no, 0.5, 0], [no, 0.5, 0]]]]
+    assert bucket_bias(query, key, planes, bias).tolist() == expected
+    free = bucket_bias(query, key, planes, torch.zeros(1, 1, 1, 3))
+    assert torch.equal(free, bucket_bias(query, key, planes))
+    draws, hidden = draw(2, 30, 3, 14), torch.zeros(2, 1, 1, 30)
+    hidden[..., 4:] = no
+    both = bucket_bias(draws, draws, sign_planes(3, 14, 12), hidden)
+    assert torch.all(both.amax(-1) == 0) and torch.all(both[..., 4:] == no)
+
+
 @pytest.mark.parametrize("tables", [1, 3])
 def test_what_is_equal_shares_every_bucket(tables: int) -> None:
     """Whatever its length: a bucket is of directions."""

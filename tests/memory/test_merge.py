@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.list_cache import DOT, ODD, Array, play, turned
-from tests.list_middle import ListMiddle, Piece
+from tests.list_middle import ListMiddle, Piece, walk_blind
 from worldrt.errors import ConfigError
 from worldrt.kernels.rope import Rope, rotate
 from worldrt.memory.cache import KVCache
@@ -308,6 +308,21 @@ def test_a_flush_forgets_the_groups() -> None:
     cache.open_block(3)
     occupancy = cache.occupancy()
     assert occupancy[Region.MID].tokens == 0 and occupancy[Region.RECENT].frames == 2
+
+
+def test_half_precision() -> None:
+    policy = find("temp:memory=2", 3)
+    cache = KVCache(policy, ODD, torch.bfloat16)
+    got = play(cache, STEADY, dtype=torch.bfloat16)
+    exact = play(ListGroups(policy, ODD), STEADY)
+    assert got.dtype == torch.bfloat16 and (got.double() - exact).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("spec", ["temp:memory=2", "temp:memory=2,bits=8"])
+def test_nothing_waits_for_the_device(spec: str) -> None:
+    cache = KVCache(find(spec, 3), ODD, device=torch.device("meta"))
+    walk_blind(cache, MIXED, ODD)
+    assert cache.occupancy()[Region.MID].tokens > 0
 
 
 @pytest.mark.parametrize("spec", ["temp", "temp:same=0.3,memory=2,bits=8"])

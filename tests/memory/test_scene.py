@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.list_cache import DOT, ODD, Array, play
@@ -136,7 +137,8 @@ class ListScenes:
             self._recall = self._mixed()
             first = range(self._begun, min(len(self._frames), self._begun + self._part.sink))
             prompts = [self._notes[f].prompt for f in first]
-            about = sum((p for p in prompts if p is not None), np.zeros(2))
+            known = [prompt.astype(np.float64) for prompt in prompts if prompt is not None]
+            about = np.sum([np.zeros(2), *known], axis=0)
             self._album = [*self._album, Left(self._recall, about, len(self._frames))]
             self._album = self._album[-self._part.scenes :]
         self._begin((0.8, 0.8, 1) if mode is SwitchMode.CUT else (0.8, 0.95, 99))
@@ -266,11 +268,11 @@ def cosine(one: Array, two: Array) -> float:
     return float((one * two).sum() / length) if length else 0.0
 
 
-def paired(channels: Array) -> Array:
+def paired(channels: Array) -> NDArray[np.complex128]:
     return channels[..., ::2] + 1j * channels[..., 1::2]
 
 
-def apart(pairs: Array) -> Array:
+def apart(pairs: NDArray[np.complex128]) -> Array:
     return np.concatenate([pairs.real, pairs.imag])
 
 
@@ -288,7 +290,8 @@ SMALL = "echo:sink=4,chosen=2,recent=2,kept=1,uses=2"
         (SMALL, MIXED),
         (SMALL, [3, 3, SMOOTH, *[3] * 8]),
         ("echo:sink=4,chosen=0,recent=2", MIXED),
-        ("echo:sink=1,chosen=3,recent=0", MIXED),
+        ("echo:sink=1,chosen=3,recent=0,kept=0", MIXED),
+        ("echo:kept=4", [3, SMOOTH, *[3] * 8]),
         ("echo:scenes=1", SWITCHED),
     ],
 )
@@ -503,11 +506,12 @@ def test_half_precision() -> None:
     assert later.isfinite().all() and play(cache, [3], dtype=torch.bfloat16).isfinite().all()
 
 
-def test_a_long_rollout_in_constant_bytes() -> None:
+@pytest.mark.parametrize("blocks", [400, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_a_long_rollout_in_constant_bytes(blocks: int) -> None:
     cache = KVCache(find("echo", 3), DOT)
     modes = [SwitchMode.FLUSH, SwitchMode.CUT, SwitchMode.RECALL]
     size, none = cache.nbytes, torch.ones(1, 6, 1, 6)
-    for index in range(2_000):
+    for index in range(blocks):
         if index % 97 == 96:
             cache.switch(modes[index % 3], Note(prompt=np.array([1, index], np.float32)))
         open_step(cache)
@@ -517,6 +521,13 @@ def test_a_long_rollout_in_constant_bytes() -> None:
         assert cache.nbytes == size
     open_step(cache)
     assert cache.positions()[Region.BLOCK] == [18, 19, 20]
+
+
+def test_beside_coded_frames() -> None:
+    """While everything is kept; later, choices differ."""
+    exactly = act(KVCache(find("echo", 3), ODD), [3] * 7, ODD)
+    coded = act(KVCache(find("echo:codec=int8", 3), ODD), [3] * 7, ODD)
+    assert (coded - exactly).abs().mean() < 0.01
 
 
 def test_switches_before_anything_was_seen() -> None:
@@ -532,7 +543,8 @@ def test_switches_before_anything_was_seen() -> None:
 @pytest.mark.parametrize(
     "spec, says",
     [
-        ("echo:sink=0", "Scenes need sink of at least 1, got 0."),
+        ("echo:sink=2", "Scenes need sink of at least 3, got 2."),
+        ("echo:sink=0,kept=0", "Scenes need sink of at least 1, got 0."),
         ("echo:chosen=-1", "Scenes need chosen of at least 0, got -1."),
         ("echo:kept=-2", "Scenes need kept of at least 0, got -2."),
         ("echo:uses=0", "Scenes need uses of at least 1, got 0."),

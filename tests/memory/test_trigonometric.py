@@ -83,7 +83,7 @@ def test_means_of_blocks_of_different_sizes() -> None:
 def chosen(uses: int, blocks: int) -> list[list[int]]:
     """Frames seen by each block, one token a frame, two kept; the score rises with the key."""
     query = tokens((0, 1, 0))[None]
-    tail = Tail(*(torch.zeros(1, 1, 2, 1, 6) for _ in range(2)), None)
+    tail = Tail(torch.zeros(1, 1, 2, 1, 6), torch.zeros(1, 1, 2, 1, 6), None)
     found = ChosenTokens(2, uses, ONE, Bounds(1, 0), tail, means(ONE, query, query))
     rope = Rope.of_grid(6, 1, 1)
     seen = list[list[int]]()

@@ -394,5 +394,5 @@ def test_buckets_hide_words_and_keys_only_where_asked(tiny: Transformer, prompt:
 
 
 def test_buckets_and_a_codec_are_refused() -> None:
-    with pytest.raises(ConfigError, match="can't do tile by tile"):
+    with pytest.raises(ConfigError, match="can't do that tile by tile"):
         find("temp:self_bits=4,codec=int4", 3)

@@ -3,7 +3,7 @@
 import pytest
 
 from worldrt.memory.policies.echo import build
-from worldrt.memory.policy import Partition, SwitchMode, Switches
+from worldrt.memory.policy import Partition, Switches, SwitchMode
 from worldrt.memory.positions import Window
 from worldrt.memory.scene import Scenes
 
