@@ -33,6 +33,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
     return out.transpose(1, 2)
 
 
+KEYS = 256
+"""Most keys whose logits live at once where a context comes in parts."""
+
+
 class Part(NamedTuple):
     """Some of the keys of a context, with their values.
 
@@ -55,9 +59,10 @@ def attend_parts(query: Tensor, parts: Iterable[Part]) -> Tensor:
     weights are summed in float32, relative to the largest logit so far. A single part goes to
     `attend`.
 
-    Bound: the FLOPs of `attend`; 4 B H L (S + 2 D) bytes for the logits of the largest part, the
-    sums and the result, where `attend` writes the result alone. Parts of some hundred keys keep
-    both the workspace and the passes over the sums small.
+    Bound: the FLOPs of `attend`; 4 B H L (S + 2 D) bytes for logits, sums and queries, where
+    `attend` writes the result alone. S is that of the largest part and at most `KEYS`: a larger
+    part is used up piece by piece. Parts of some hundred keys keep both the workspace and the
+    passes over the sums small.
 
     Args:
         query: [B, L, H, D], rotated.
@@ -93,6 +98,13 @@ class _Sums:
         self._top = torch.full_like(self._total, torch.finfo(torch.float32).min)
 
     def add(self, part: Part) -> None:
+        for start in range(0, part.key.shape[1], KEYS):
+            here, bias = slice(start, start + KEYS), part.bias
+            if bias is not None and bias.shape[-1] > 1:
+                bias = bias[..., here]
+            self._add(Part(part.key[:, here], part.value[:, here], bias))
+
+    def _add(self, part: Part) -> None:
         batch, length, heads, channels = self._size
         bias = self._query.new_zeros(1)
         if part.bias is not None:
@@ -108,8 +120,9 @@ class _Sums:
         self._top = top
 
     def mean(self) -> Tensor:
+        """In place of the sums."""
         # The largest weight is 1, so a total below it means that no key was seen.
-        mean = self._values / self._total.clamp(min=1)
+        mean = self._values.div_(self._total.clamp_(min=1))
         return mean.unflatten(0, (self._size[0], -1)).transpose(1, 2)
 
 

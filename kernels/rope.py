@@ -58,6 +58,11 @@ class Rope:
         """Tokens of one frame, h * w."""
         return len(self._cells)
 
+    @property
+    def pairs(self) -> int:
+        """Complex pairs of the temporal axis."""
+        return len(self._time)
+
     def table(self, frames: Sequence[float], device: torch.device | None = None) -> Tensor:
         """Unit complex numbers that rotate the tokens of `frames`.
 
@@ -115,7 +120,7 @@ def turn_frames(raw: Tensor, times: Tensor, out: Tensor) -> None:
     64 pairs for a head of 128 channels.
 
     Args:
-        raw: [..., T, F, H, D] raw keys.
+        raw: [..., T, F, H, D] raw keys, or only their temporal channels.
         times: [..., T, pairs] complex64 from `Rope.times`.
         out: [..., T, F, H, D], whose row and column channels are turned already.
     """
@@ -135,4 +140,8 @@ def turn_cells(raw: Tensor, cells: Tensor, out: Tensor) -> None:
 
 def _turn(raw: Tensor, turns: Tensor, out: Tensor, channels: slice) -> None:
     pairs = torch.view_as_complex(raw[..., channels].float().unflatten(-1, (-1, 2)))
-    out[..., channels] = torch.view_as_real(pairs * turns).flatten(-2)
+    target = out[..., channels]
+    if target.dtype == torch.float32:
+        torch.mul(pairs, turns, out=torch.view_as_complex(target.unflatten(-1, (-1, 2))))
+    else:
+        target.copy_(torch.view_as_real(pairs * turns).flatten(-2))

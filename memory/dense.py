@@ -114,8 +114,7 @@ class DenseRows:
             bias = self._bias[layer, :, :, None, : place.end]
         keys, values = keys[:, : place.end], values[:, : place.end]
         if write.planes is not None:
-            near = bucket_bias(query, keys, write.planes)
-            bias = near if bias is None else near + bias
+            bias = bucket_bias(query, keys, write.planes, bias)
         if parts is None:
             return attend(query, keys, values, bias)
         return attend_parts(query, chain([Part(keys, values, bias)], parts))

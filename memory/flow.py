@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool1d, normalize
 
 from worldrt.errors import ConfigError
-from worldrt.memory.mass import check_thinning, key_mass, thinned
+from worldrt.memory.mass import check_sample, key_mass, thinned
 from worldrt.memory.mid import Bounds, Look, Mid, MidPart, Tail
 from worldrt.memory.slots import CacheShape, Span
 
@@ -32,14 +32,14 @@ class Flow(MidPart):
         importance: weight of importance, 0 to 1; redundancy has the rest.
         queries: whose queries judge.
         last: how many tokens, where the last ones judge.
-        sample: one in this many of those queries judges.
+        sample: how many of these queries judge, spread evenly; 0: all.
     """
 
     blocks: int
     importance: float = 0.07
     queries: Asking = "block"
     last: int = 50
-    sample: int = 16
+    sample: int = 64
 
     def __post_init__(self) -> None:
         if self.blocks < 2:
@@ -52,7 +52,7 @@ class Flow(MidPart):
                 f"Importance weighs from 0 to 1 and 1 token or more judges, got "
                 f"{self.importance} and {self.last}."
             )
-        check_thinning(self.sample)
+        check_sample(self.sample)
 
     def room(self, shape: CacheShape, bounds: Bounds) -> int:
         del bounds

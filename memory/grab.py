@@ -52,7 +52,8 @@ class GrabBank(Mid):
 
     What a block costs is a few frames, not the bank: a frame that is admitted takes the place of
     one that is dropped; the mean logit of a frame is the product of the mean query with its mean
-    key, which is noted once; and when ranks change, only temporal channels turn.
+    key, which is noted once; and when ranks change, only temporal channels turn. What needs no
+    query is done for all layers together when the block is laid out.
 
     Args:
         part: the policy's.
@@ -66,33 +67,35 @@ class GrabBank(Mid):
         self._rope = Rope.of_grid(shape.head_dim, shape.rows, shape.columns)
         frames = (part.frames + bounds.most, shape.tokens)
         self._keys, self._values = (row.unflatten(2, frames) for row in (tail.keys, tail.values))
-        self._raw = torch.zeros_like(self._keys)  # [N, B, K, F, H, D]
+        # [N, B, K, F, H, 2 pairs] raw, the channels that turn again when a frame's rank changes.
+        self._raw = torch.zeros_like(self._keys[..., : 2 * self._rope.pairs])
         device, lead = tail.keys.device, (shape.layers, shape.batch)
         self._ids = torch.zeros(*lead, frames[0], device=device)
-        # Mean and variance of keys and values: [2, N, B, K, 2, H, D].
-        size = (2, *lead, frames[0], 2, shape.heads, shape.head_dim)
+        # Mean and variance of keys and values: [N, B, K, 2, 2, H, D].
+        size = (*lead, frames[0], 2, 2, shape.heads, shape.head_dim)
         self._moments = torch.zeros(size, device=device)
-        self._sink_moments: dict[int, Moments] = {}
+        self._sink_moments = Moments(*torch.zeros(2, *lead, *size[4:], device=device))
+        # Mean keys as they are asked for: of frames that wait, before they are aligned.
+        self._means = torch.zeros(*size[:3], shape.heads * shape.head_dim, device=device)
+        self._numbers = torch.arange(frames[0], device=device)
+        self._batch = torch.arange(shape.batch, device=device)[:, None]
+        self._in_time, self._likeness = self._ids.long(), self._ids
         self._known = self._young = self._waiting = 0
         self._start, self._stale = 0.0, False
         self._times = self._rope.times([], device)
-        self.nbytes = sum(t.nbytes for t in (self._raw, self._ids, self._moments))
+        self.nbytes = sum(t.nbytes for t in (self._raw, self._ids, self._moments, self._means))
 
     def admit(self, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
-        first, count = self.frames + self._waiting, len(spans)
-        here = slice(first, first + count)
-        split = (count, self._shape.tokens)
-        keys, values = keys.unflatten(2, split), values.unflatten(2, split)
-        self._raw[:, :, here], self._values[:, :, here] = keys, values
-        turn_cells(keys, self._rope.cells(keys.device), self._keys[:, :, here])
-        self._moments[:, :, :, here] = torch.stack(Moments.of_both(keys, values))
-        ids = torch.tensor([float(span.frame) for span in spans])
-        self._ids[:, :, here] = ids.to(keys.device)
-        fitting = min(self._part.frames - self.frames, count)
-        self._waiting += count - fitting
-        self.frames += fitting
-        self.width = float(self.frames)
-        self._stale = self._stale or fitting > 0
+        frames = [row.unflatten(2, (len(spans), -1)) for row in (keys, values)]
+        fitting = min(self._part.frames - self.frames, len(spans))
+        if fitting:
+            self._store(spans[:fitting], [row[:, :, :fitting] for row in frames], trusted=True)
+            self.frames += fitting
+            self.width, self._stale = float(self.frames), True
+        if fitting < len(spans):
+            late = [row[:, :, fitting:] for row in frames]
+            self._store(spans[fitting:], late, trusted=False)
+            self._waiting += len(spans) - fitting
 
     def lay_out(self, start: float, spans: Sequence[Span]) -> None:
         self.tokens = self.frames * self._shape.tokens
@@ -103,53 +106,73 @@ class GrabBank(Mid):
             ranks = [start + rank for rank in range(self.frames)]
             self._times = self._rope.times(ranks, self._raw.device)
             self._turn(slice(None))
+        if self._waiting:
+            self._prepare()
 
     def read(self, look: Look) -> None:
-        if not look.clean:
-            return
-        if self._young:
+        if look.clean and self._young:
             self._trust(look)
-        if self._waiting:
-            scores = self._scores(look)
-            if self._part.alignment:
-                self._align(look.layer)
-            self._keep(look.layer, scores)
+        if look.clean and self._waiting:
+            self._keep(look.layer, self._scores(look))
             self._turn(look.layer)
 
     def commit(self, spans: Sequence[Span]) -> None:
         self._waiting = 0
 
+    def _store(self, spans: Sequence[Span], frames: Sequence[Tensor], trusted: bool) -> None:
+        """Put frames behind those that are there; `trusted`: as they are, else aligned."""
+        first = self.frames + self._waiting
+        here = slice(first, first + len(spans))
+        moments = Moments.of_both(*frames)
+        self._means[:, :, here] = moments.mean[..., 0, :, :].flatten(-2)
+        if self._part.alignment and not trusted:
+            moments = self._align(frames, moments)
+        keys, self._values[:, :, here] = frames
+        self._raw[:, :, here] = keys[..., : 2 * self._rope.pairs]
+        turn_cells(keys, self._rope.cells(keys.device), self._keys[:, :, here])
+        self._moments[:, :, here] = torch.stack(moments, dim=3)
+        ids = torch.tensor([float(span.frame) for span in spans])
+        self._ids[:, :, here] = ids.to(keys.device)
+
+    def _prepare(self) -> None:
+        """Of what is to be chosen, all that needs no query: once, for all layers."""
+        here = slice(0, self.frames + self._waiting)
+        ids = self._ids[:, :, here]
+        self._in_time = ids.argsort(dim=-1)
+        reach = ((ids.amax(-1) - ids.amin(-1) + 1) / 2).clamp_min(1)[..., None, None]
+        self._likeness = torch.exp(-(ids[..., :, None] - ids[..., None, :]).abs() / reach)
+        self._likeness.diagonal(dim1=-2, dim2=-1).zero_()
+        # What was aligned when it waited is asked for as it is now.
+        bank = self._moments[:, :, : self.frames, 0, 0]
+        self._means[:, :, : self.frames] = bank.flatten(-2)
+
     def _scores(self, look: Look) -> Tensor:
         """[B, K + P] score of each candidate frame, in float32: differences are hundredths."""
-        count = self.frames + self._waiting
-        means, ids = self._moments[0, look.layer, :, :count, 0], self._ids[look.layer, :, :count]
-        asked = torch.einsum("BHD,BKHD->BK", look.raw_query.float().mean(1), means)
-        heads, width = means.shape[-2:]
-        mass = torch.softmax(asked / (heads * width**0.5 * self._part.temperature), dim=1)
-        reach = ((ids.amax(1) - ids.amin(1) + 1) / 2).clamp_min(1)[:, None, None]
-        likeness = torch.exp(-(ids[:, :, None] - ids[:, None]).abs() / reach)
-        likeness.diagonal(dim1=1, dim2=2).zero_()
-        repeated = (likeness * mass[:, None]).amax(2)
-        return mass + self._part.diversity * (1 - repeated).clamp_min(0)
+        heads, width = look.raw_query.shape[-2:]
+        asked = look.raw_query.float().mean(1).flatten(1)
+        means = self._means[look.layer, :, : self.frames + self._waiting]
+        logits = (means @ asked[..., None]).squeeze(-1)
+        mass = torch.softmax(logits / (heads * width**0.5 * self._part.temperature), dim=1)
+        repeated = (self._likeness[look.layer] * mass[:, None]).amax(2)
+        return mass + self._part.diversity * (1 - repeated).clamp_min_(0)
 
     def _keep(self, layer: int, scores: Tensor) -> None:
         """Those of highest score stay, ties going to the earlier frame; who waits takes a hole."""
-        ids = self._ids[layer]
-        in_time = ids[:, : scores.shape[1]].argsort(dim=1)
+        in_time = self._in_time[layer]
         ranked = scores.gather(1, in_time).argsort(dim=1, descending=True, stable=True)
         chosen = in_time.gather(1, ranked[:, : self.frames])
-        kept = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, chosen, True)
+        kept = torch.zeros_like(scores).scatter_(1, chosen, 1)
         coming = kept[:, self.frames :]
-        movers = coming.byte().argsort(dim=1, descending=True, stable=True)
-        holes = kept[:, : self.frames].byte().argsort(dim=1, stable=True)[:, : self._waiting]
+        movers = coming.argsort(dim=1, descending=True, stable=True)
+        holes = kept[:, : self.frames].argsort(dim=1, stable=True)[:, : self._waiting]
+        movers = movers[:, : holes.shape[1]] + self.frames
         # As many move as there are holes; the rest of `holes` are frames that stay as they are.
-        moving = torch.arange(holes.shape[1], device=ids.device) < coming.sum(1, keepdim=True)
-        source = torch.where(moving, self.frames + movers[:, : holes.shape[1]], holes)
-        batch = torch.arange(len(ids), device=ids.device)[:, None]
-        for store in (self._raw, self._keys, self._values, self._ids):
+        moving = self._numbers[: holes.shape[1]] < coming.sum(1, keepdim=True)
+        source = torch.where(moving, movers, holes)
+        batch = self._batch
+        moved = (self._raw, self._keys, self._values, self._ids, self._moments)
+        for store in moved:
             store[layer][batch, holes] = store[layer][batch, source]
-        moments = self._moments[:, layer]
-        moments[:, batch, holes] = moments[:, batch, source]
 
     def _turn(self, layers: int | slice) -> None:
         """Turn what is kept to the place of its rank in time."""
@@ -162,21 +185,23 @@ class GrabBank(Mid):
         """Note the moments of the sink as its keys are written."""
         tokens = self._young * self._shape.tokens
         new = Moments.of_both(look.raw_key[:, :tokens], look.value[:, :tokens])
-        old = self._sink_moments.get(look.layer)
-        self._sink_moments[look.layer] = old.joined(new, self._known, self._young) if old else new
+        old = Moments(*(moment[look.layer] for moment in self._sink_moments))
+        for moment, value in zip(old, old.joined(new, self._known, self._young), strict=True):
+            moment.copy_(value)
 
-    def _align(self, layer: int) -> None:
-        """Move the moments of the frames that wait towards those of sink and bank."""
-        waiting = slice(self.frames, self.frames + self._waiting)
-        goal = Moments(*self._moments[:, layer, :, : self.frames]).pooled()
-        sink = self._sink_moments.get(layer)
-        if sink:
-            goal = sink.joined(goal, self._sink_frames, self.frames)
-        own = Moments(*self._moments[:, layer, :, waiting])
+    def _align(self, frames: Sequence[Tensor], own: Moments) -> Moments:
+        """Move frames a share of the way to the moments of sink and bank, where they lie.
+
+        Args:
+            frames: keys and values [N, B, P, F, H, D], changed.
+            own: their moments.
+
+        Returns:
+            Their new moments.
+        """
+        goal = Moments(*self._moments[:, :, : self.frames].unbind(3)).pooled()
+        goal = self._sink_moments.joined(goal, self._sink_frames, self.frames)
         scale, shift = own.towards(goal, self._part.alignment)
-        for index, store in enumerate((self._raw, self._values)):
-            frames = store[layer, :, waiting]
-            frames.mul_(scale[:, :, None, index]).add_(shift[:, :, None, index])
-        self._moments[:, layer, :, waiting] = torch.stack(own.moved(scale, shift))
-        cells = self._rope.cells(self._raw.device)
-        turn_cells(self._raw[layer, :, waiting], cells, self._keys[layer, :, waiting])
+        for index, tokens in enumerate(frames):
+            tokens.mul_(scale[:, :, :, None, index]).add_(shift[:, :, :, None, index])
+        return own.moved(scale, shift)

@@ -1,11 +1,12 @@
 """Attention mass: how much of their attention queries give to each key.
 
 The mean of logits is linear in the queries and needs two vectors a head; the mean of their softmax
-is not, and every pair must be looked at. So it is looked at for few queries at a time, and for one
-query in some where the caller allows it: 2 L S H D FLOPs, half of an attention's, over that number.
+is not, and every pair must be looked at. So it is looked at for some of the queries, spread evenly,
+and for few of these at a time.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import sqrt
 
 import torch
@@ -20,35 +21,38 @@ _STEP = (sqrt(5) - 1) / 2
 """Turns on a unit circle that never come close to a place they were at before."""
 
 
-def thinned(count: int, one_in: int) -> list[int]:
-    """One index of each `one_in` neighbours, each time another one of them.
+def thinned(count: int, most: int) -> list[int]:
+    """At most so many indices, one of each stretch of neighbours, each time another one of them.
 
     A fixed stride would meet a grid whose columns it divides in one column only.
 
     Args:
-        count: indices to choose from, 1 or more.
-        one_in: size of a neighbourhood, 1 or more; 1: all of them.
+        count: indices to choose from.
+        most: how many; 0: all of them.
 
     Returns:
         Rising indices from 0 to count - 1.
     """
-    starts = range(0, count, one_in)
+    if not 0 < most < count:
+        return list(range(count))
+    edges = [rank * count // most for rank in range(most + 1)]
     return [
-        start + int(rank * _STEP % 1 * min(one_in, count - start))
-        for rank, start in enumerate(starts)
+        first + int(rank * _STEP % 1 * (end - first))
+        for rank, (first, end) in enumerate(pairwise(edges))
     ]
 
 
-def check_thinning(one_in: int) -> None:
-    """Raise ConfigError unless one query in `one_in` can be looked at."""
-    if one_in < 1:
-        raise ConfigError(f"One query in 1 or more is looked at, got one in {one_in}.")
+def check_sample(most: int) -> None:
+    """Raise ConfigError unless it is a number of queries."""
+    if most < 0:
+        raise ConfigError(f"Queries are looked at from 1 up, or 0 for all, got {most}.")
 
 
 def key_mass(query: Tensor, keys: Sequence[Tensor], bias: Tensor | None = None) -> Tensor:
     """Mean over queries of softmax(q k^T / sqrt(D) + bias), over all keys together.
 
-    Bound: 2 B H L S D FLOPs; `LOGITS` numbers twice over at its peak.
+    Bound: 2 B H L S D FLOPs, and some four times the bytes of B H L S logits, which is more unless
+    heads are wide; `LOGITS` numbers twice over at its peak.
 
     Args:
         query: [B, L, H, D].
@@ -63,8 +67,8 @@ def key_mass(query: Tensor, keys: Sequence[Tensor], bias: Tensor | None = None) 
     columns = [part.permute(0, 2, 3, 1) for part in keys]  # [B, H, D, S_i]
     at_once = max(1, LOGITS // (batch * heads * width))
     mass = torch.zeros(batch, heads, width, device=query.device)
-    for rows in query.transpose(1, 2).split(at_once, dim=2):
-        logits = torch.cat([rows @ column for column in columns], dim=-1).float()
-        logits = logits * channels**-0.5 if bias is None else logits * channels**-0.5 + bias
-        mass += logits.softmax(-1).sum(2)
+    for rows in (query.transpose(1, 2) * channels**-0.5).split(at_once, dim=2):
+        logits = torch.cat([rows @ column for column in columns], dim=-1)
+        logits = logits if bias is None else logits + bias
+        mass += logits.softmax(-1, dtype=torch.float32).sum(2)
     return mass / length

@@ -37,10 +37,10 @@ class Moments(NamedTuple):
         return self.variance.sqrt().clamp_min(LEAST_DEVIATION)
 
     def pooled(self) -> "Moments":
-        """Of all frames together, [B, X, H, D] of [B, K, X, H, D], each of as many tokens."""
-        mean = self.mean.mean(1, keepdim=True)
-        spread = (self.mean - mean).square_().mean(1)
-        return Moments(mean.squeeze(1), self.variance.mean(1) + spread)
+        """Of all frames together, [..., X, H, D] of [..., K, X, H, D], each of as many tokens."""
+        mean = self.mean.mean(-4, keepdim=True)
+        spread = (self.mean - mean).square_().mean(-4)
+        return Moments(mean.squeeze(-4), self.variance.mean(-4) + spread)
 
     def joined(self, other: "Moments", mine: int, its: int) -> "Moments":
         """Of both together, weighed by frames; without the cancellation of sums of squares."""
@@ -53,14 +53,14 @@ class Moments(NamedTuple):
         """Scale and shift that move these a share of the way to others.
 
         Args:
-            goal: [B, X, H, D].
+            goal: [..., X, H, D].
             share: 0 to 1.
 
         Returns:
-            [B, K, X, H, D] each, for these [B, K, X, H, D].
+            [..., K, X, H, D] each, for these [..., K, X, H, D].
         """
-        ratio = goal.deviation.unsqueeze(1) / self.deviation
-        return 1 - share + share * ratio, share * (goal.mean.unsqueeze(1) - ratio * self.mean)
+        ratio = goal.deviation.unsqueeze(-4) / self.deviation
+        return 1 - share + share * ratio, share * (goal.mean.unsqueeze(-4) - ratio * self.mean)
 
     def moved(self, scale: Tensor, shift: Tensor) -> "Moments":
         """After every token x has become scale x + shift."""

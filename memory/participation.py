@@ -3,15 +3,14 @@
 Source: Deep Forcing, participative compression.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from worldrt.kernels.rope import rotate
-from worldrt.memory.bank import Bank
-from worldrt.memory.mid import Bounds, Look, MidPart, Tail
+from worldrt.kernels.rope import Rope, rotate, turn_cells, turn_frames
+from worldrt.memory.mid import Bounds, Look, Mid, MidPart, Tail
 from worldrt.memory.slots import CacheShape, Span
 
 
@@ -31,53 +30,67 @@ class Participation(MidPart):
     def room(self, shape: CacheShape, bounds: Bounds) -> int:
         return (self.frames + bounds.most) * shape.tokens
 
-    def open(self, shape: CacheShape, bounds: Bounds, tail: Tail) -> "ParticipationBank":
-        return ParticipationBank(self, shape, bounds, tail)
+    def open(self, shape: CacheShape, bounds: Bounds, tail: Tail) -> "TokenBank":
+        return TokenBank(self, shape, bounds, tail)
 
 
-class ParticipationBank(Bank):
-    """The state of `Participation`.
+class TokenBank(Mid):
+    """The state of `Participation`: tokens in time order, and behind them frames that wait.
 
     A token's score is the sum over queries and heads of q . k, both rotated; it is linear in the
     queries, so only their sum is formed. All tokens of a frame share their temporal turn, so a
-    frame's sum is kept turned by row and column alone and follows the frame wherever it stands.
+    frame's sum is kept turned by row and column alone and follows the frame wherever it stands; and
+    so does a token's key: its row and column channels are turned once, and go where it goes.
+
+    Args:
+        part: the policy's.
+        shape: the model's numbers.
+        bounds: how many frames may wait.
+        tail: of the rows.
     """
 
     def __init__(self, part: Participation, shape: CacheShape, bounds: Bounds, tail: Tail) -> None:
-        super().__init__(part.frames, shape, bounds, tail)
+        self._part, self._shape = part, shape
+        self._rope = Rope.of_grid(shape.head_dim, shape.rows, shape.columns)
+        split = (part.frames + bounds.most, shape.tokens)
+        self._keys, self._values = (row.unflatten(2, split) for row in (tail.keys, tail.values))
+        # [N, B, K, F, H, 2 pairs] raw, the channels that turn again when a token stands elsewhere.
+        self._raw = torch.zeros_like(self._keys[..., : 2 * self._rope.pairs])
         device = tail.keys.device
-        cells = torch.arange(shape.tokens, device=device).repeat(part.frames + bounds.most)
-        self._cells = cells.expand(shape.layers, shape.batch, -1).clone()
-        self._recent = part.recent
         self._ring = part.recent + shape.block_frames
         size = (shape.layers, shape.batch, self._ring, shape.heads, shape.head_dim)
         self._sums = torch.zeros(size, device=device)
-        self.nbytes += self._cells.nbytes + self._sums.nbytes
-        none = torch.zeros(0, dtype=torch.long, device=device)
-        self._own = self._asking = none
-        self._stood = self._turns = none.to(torch.complex64)
+        self._asked = self._sums.sum(2)
+        self.nbytes = self._raw.nbytes + self._sums.nbytes + self._asked.nbytes
+        self._waiting = 0
+        self._start, self._stale = 0.0, False
+        self._times = self._rope.times([], device)
+        self._own = torch.zeros(0, dtype=torch.long, device=device)
 
     def admit(self, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
-        here = self._tokens(first := self.frames + self._waiting, first + len(spans))
-        self._cells[:, :, here] = torch.arange(keys.shape[2], device=keys.device) % (
-            self._shape.tokens
-        )
-        super().admit(spans, keys, values)
+        first, count = self.frames + self._waiting, len(spans)
+        here, split = slice(first, first + count), (count, self._shape.tokens)
+        raw = keys.unflatten(2, split)
+        self._raw[:, :, here] = raw[..., : 2 * self._rope.pairs]
+        self._values[:, :, here] = values.unflatten(2, split)
+        turn_cells(raw, self._rope.cells(keys.device), self._keys[:, :, here])
+        fitting = min(self._part.frames - self.frames, count)
+        self._waiting += count - fitting
+        self.frames += fitting
+        self.width = float(self.frames)
+        self._stale = self._stale or fitting > 0
 
     def lay_out(self, start: float, spans: Sequence[Span]) -> None:
-        super().lay_out(start, spans)
-        first, device = spans[0], self._raw.device
-        self._own = self._places_of([span.frame for span in spans])
+        self.tokens = self.frames * self._shape.tokens
+        self._own = self._places([span.frame for span in spans])
         if self._waiting:
-            asking = range(max(0, first.frame - self._recent), first.frame)
-            shift, count = first.position - first.frame, self.frames + self._waiting
-            self._asking = self._places_of(asking)
-            times = self._rope.times([frame + shift for frame in asking], device)
-            still = times.new_ones(len(asking), self._shape.head_dim // 2 - times.shape[1])
-            self._turns = torch.cat([times, still], dim=1).unsqueeze(1)
-            # Those that wait stood directly before the recent frames, those kept before them.
-            stood = first.position - len(asking) - count
-            self._stood = self._rope.times([stood + rank for rank in range(count)], device)
+            self._gather_queries(spans[0])
+        if self._stale or start != self._start or self._waiting:
+            self._start, self._stale = start, False
+            ranks = [start + rank for rank in range(self.frames)]
+            self._times = self._rope.times(ranks, self._raw.device)
+        if not self._waiting:
+            self._turn(slice(None))
 
     def read(self, look: Look) -> None:
         if look.first and self._waiting:
@@ -85,16 +98,38 @@ class ParticipationBank(Bank):
         if look.clean:
             self._note_queries(look)
 
+    def commit(self, spans: Sequence[Span]) -> None:
+        self._waiting = 0
+
+    def _gather_queries(self, first: Span) -> None:
+        """What needs no query of the block: keys where they stood, and what was asked before."""
+        device, count = self._raw.device, self.frames + self._waiting
+        asking = range(max(0, first.frame - self._part.recent), first.frame)
+        shift = first.position - first.frame
+        times = self._rope.times([frame + shift for frame in asking], device)
+        still = times.new_ones(len(asking), self._shape.head_dim // 2 - times.shape[1])
+        sums = self._sums.index_select(2, self._places(asking))
+        self._asked = rotate(sums, torch.cat([times, still], dim=1).unsqueeze(1)).sum(2)
+        # Those that wait stood directly before the recent frames, those kept before them.
+        stood = first.position - len(asking) - count
+        times = self._rope.times([stood + rank for rank in range(count)], device)
+        here = slice(0, count)
+        turn_frames(self._raw[:, :, here], times, self._keys[:, :, here])
+
     def _keep_asked(self, look: Look) -> None:
-        layer, count = look.layer, self.frames + self._waiting
-        table = self._places(self._stood, layer, count)
-        keys = rotate(self._raw[layer, :, self._tokens(0, count)], table)
-        past = rotate(self._sums[layer].index_select(1, self._asking), self._turns)
-        asked = look.query.float().sum(1) + past.sum(1)
-        scores = torch.einsum("BHD,BSHD->BS", asked, keys.float())
-        chosen = self._keep(layer, scores)
-        cells = self._cells[layer]
-        cells[:, : chosen.shape[1]] = cells.gather(1, chosen)
+        """Keep the tokens of highest score in time order; ties go to the earlier one."""
+        layer, kept = look.layer, self.frames * self._shape.tokens
+        here = slice(0, self.frames + self._waiting)
+        asked = (look.query.float().sum(1) + self._asked[layer]).flatten(1)
+        keys = self._keys[layer, :, here].flatten(-2).flatten(1, 2).float()
+        scores = (keys @ asked[..., None]).squeeze(-1)  # [B, S]
+        ranked = scores.argsort(dim=1, descending=True, stable=True)[:, :kept]
+        chosen = ranked.sort(dim=1).values
+        batch = torch.arange(len(chosen), device=chosen.device)[:, None]
+        split = (self.frames, self._shape.tokens)
+        for store in (self._raw, self._keys, self._values):
+            tokens = store[layer, :, here].flatten(1, 2)
+            store[layer, :, : self.frames] = tokens[batch, chosen].unflatten(1, split)
         self._turn(layer)
 
     def _note_queries(self, look: Look) -> None:
@@ -104,23 +139,12 @@ class ParticipationBank(Bank):
         turned = rotate(frames, torch.cat([still, cells], dim=1).unsqueeze(1))
         self._sums[look.layer].index_copy_(1, self._own, turned.sum(2))
 
-    def _places_of(self, frames: Iterable[int]) -> Tensor:
+    def _turn(self, layers: int | slice) -> None:
+        """Turn what is kept to where its rank stands."""
+        here = slice(0, self.frames)
+        turn_frames(self._raw[layers, :, here], self._times, self._keys[layers, :, here])
+
+    def _places(self, frames: Sequence[int]) -> Tensor:
         """Where the summed queries of frames lie in their ring."""
         places = [frame % self._ring for frame in frames]
         return torch.tensor(places, dtype=torch.long, device=self._raw.device)
-
-    def _table(self, layers: int | slice) -> Tensor:
-        return self._places(self._times, layers, self.frames)
-
-    def _places(self, times: Tensor, layers: int | slice, count: int) -> Tensor:
-        """Rotary table of the first `count` frames' worth of tokens, [..., L, 1, D / 2].
-
-        Args:
-            times: [count, pairs] temporal turns by rank.
-            layers: which.
-            count: frames.
-        """
-        tokens = self._shape.tokens
-        cells = self._rope.cells(self._raw.device)[self._cells[layers, :, : count * tokens]]
-        spread = times.repeat_interleave(tokens, 0).expand(*cells.shape[:-1], -1)
-        return torch.cat([spread, cells], dim=-1).unsqueeze(-2)

@@ -16,9 +16,9 @@ from worldrt.memory.mass import key_mass, thinned
 from worldrt.memory.mid import Bounds, Look, Mid, MidPart, Tail
 from worldrt.memory.slots import CacheShape, Span
 
-SAMPLE = 16
-"""While heads are told apart, one query in this many is looked at, and one key of the frames that
-are held whole."""
+SAMPLE = 64
+"""While heads are told apart, so many of a block's queries are looked at, and so many keys of each
+frame that is held whole."""
 WHOLE = 2
 """Frames held whole besides the block: the sink's and the recent one."""
 

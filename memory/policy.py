@@ -205,6 +205,13 @@ class Policy:
             )
 
 
+def check_frames(name: str, **frames: int) -> None:
+    """Raise ConfigError unless each of a policy's numbers of frames is at least 1."""
+    for option, count in frames.items():
+        if count < 1:
+            raise ConfigError(f"Policy {name!r} needs {option} of at least 1 frame, got {count}.")
+
+
 class PolicyLine(NamedTuple):
     """A row of `worldrt policies`."""
 

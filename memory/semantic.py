@@ -14,7 +14,7 @@ from torch import Tensor
 
 from worldrt.errors import ConfigError
 from worldrt.kernels.rope import Rope
-from worldrt.memory.mass import check_thinning, key_mass, thinned
+from worldrt.memory.mass import check_sample, key_mass, thinned
 from worldrt.memory.mid import Bounds, Look, Mid, MidPart, Tail
 from worldrt.memory.relocate import Patch, relocate
 from worldrt.memory.slots import CacheShape, Span
@@ -31,7 +31,7 @@ class Semantic(MidPart):
         top: how many of them a block attends to.
         mass: share of a block's attention to itself that its stored tokens received, 0 to 1.
         share: of a block's tokens that are stored at most, above 0, up to 1.
-        sample: one query in this many is looked at for that mass.
+        sample: how many queries of a block are looked at for that mass, spread evenly; 0: all.
         slots: frame slots of the cache.
         key_patch, value_patch: mend what is recalled; None: it is recalled as it was.
     """
@@ -57,7 +57,7 @@ class Semantic(MidPart):
                 f"Attention mass is 0 to 1 and a share of tokens above 0 up to 1, got {self.mass} "
                 f"and {self.share}."
             )
-        check_thinning(self.sample)
+        check_sample(self.sample)
 
     @property
     def recalled(self) -> int:

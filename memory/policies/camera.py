@@ -10,10 +10,10 @@ oldest. Cells at an odd border are smaller; a mean counts as often as there are 
 is exact where these are equal and which `counted=false` undoes.
 
 RELIC adds an embedding of the absolute pose to queries and keys, which is trained. What stands in
-its place here needs no training and is no such thing: a logit bias by distance of views, weight (exp(-d) - 1) with
-d = metres apart / `metres` + degrees between directions of view / `degrees`, of the block's nearest
-view, so that a view far away counts exp(-weight) as much as the same one. It is computed on the
-host once a block, 0 where a pose is unknown, and `weight=0` turns it off.
+its place here needs no training and is no such thing: a logit bias by distance of views, weight
+(exp(-d) - 1) with d = metres apart / `metres` + degrees between directions of view / `degrees`, of
+the block's nearest view, so that a view far away counts exp(-weight) as much as the same one. It is
+computed on the host once a block, 0 where a pose is unknown, and `weight=0` turns it off.
 """
 
 from worldrt.memory.policy import Partition, Policy

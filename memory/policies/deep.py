@@ -12,9 +12,8 @@ keeps its row and column and takes the frame of its rank.
 """
 
 from worldrt.errors import ConfigError
-from worldrt.memory.bank import check_frames
 from worldrt.memory.participation import Participation
-from worldrt.memory.policy import Partition, Policy
+from worldrt.memory.policy import Partition, Policy, check_frames
 from worldrt.memory.positions import Window
 
 

@@ -9,9 +9,9 @@ the block that entered last, the last queries before the next block.
 
 Repaired: the released code ranks on the CPU and empties the allocator's cache in its loop, keeps
 tokens in order of score, so that a later pooling runs over strangers, takes chunk ranges from the
-first head alone, and fails where no queries were noted. Its paper's queries are all of a block; by
-default one in 16 of them judges here, which costs some 2 % of a pass at Wan's size and `sample=1`
-undoes. The companion that skips denoising steps is no cache policy and lives elsewhere.
+first head alone, and fails where no queries were noted. There all queries of a block judge, which
+costs half of an attention's products and all of its logits; here 64 of them do by default, spread
+evenly, and `sample=0` asks all. The companion that skips denoising steps is no cache policy.
 """
 
 from worldrt.memory.flow import Asking, Flow
@@ -25,7 +25,7 @@ def build(
     importance: float = 0.07,
     queries: Asking = "block",
     last: int = 50,
-    sample: int = 16,
+    sample: int = 64,
 ) -> Policy:
     """Four blocks' worth of past tokens and the block.
 
@@ -35,7 +35,7 @@ def build(
         importance: weight of being asked for, 0 to 1; not repeating others has the rest.
         queries: who judges: the whole block, its last frame, or its last tokens.
         last: how many tokens judge where the last ones do.
-        sample: one in this many of these queries judges.
+        sample: how many of these queries judge, spread evenly; 0: all.
 
     Raises:
         ConfigError: a number out of its range.

@@ -8,9 +8,8 @@ input take it as blurred frames. Each group sees itself alone. It is made for we
 it; see docs/benchmarks/policies.md for what it gives without.
 """
 
-from worldrt.memory.bank import check_frames
 from worldrt.memory.coarse import Coarse, Group
-from worldrt.memory.policy import Partition, Policy, Rebuild
+from worldrt.memory.policy import Partition, Policy, Rebuild, check_frames
 from worldrt.memory.positions import Window
 
 

@@ -10,8 +10,7 @@ are Krea's first frame that is decoded and encoded once more, a matter of Wan's 
 ShotStream's extra phase a shot.
 """
 
-from worldrt.memory.bank import check_frames
-from worldrt.memory.policy import Partition, Policy, Rebuild
+from worldrt.memory.policy import Partition, Policy, Rebuild, check_frames
 from worldrt.memory.positions import Window
 
 

@@ -8,8 +8,7 @@ this block, encoded by itself in a clean pass. It stands right behind the block,
 come will be.
 """
 
-from worldrt.memory.bank import check_frames
-from worldrt.memory.policy import Partition, Policy
+from worldrt.memory.policy import Partition, Policy, check_frames
 from worldrt.memory.positions import Ahead
 
 

@@ -8,8 +8,7 @@ weights trained with it: others take it for one more copy of the block's first f
 conditions it is told. See docs/benchmarks/policies.md for what it gives without.
 """
 
-from worldrt.memory.bank import check_frames
-from worldrt.memory.policy import Partition, Policy
+from worldrt.memory.policy import Partition, Policy, check_frames
 from worldrt.memory.positions import Window
 
 

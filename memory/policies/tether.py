@@ -9,9 +9,8 @@ left `recent` are unseen in the steps of the block that pushed them out and come
 its clean pass; so one old frame is all that stands between bank and block.
 """
 
-from worldrt.memory.bank import check_frames
 from worldrt.memory.grab import Grab
-from worldrt.memory.policy import Partition, Policy
+from worldrt.memory.policy import Partition, Policy, check_frames
 from worldrt.memory.positions import Window
 
 

@@ -97,12 +97,12 @@ class SlowFlow(SlowCache):
 @pytest.mark.parametrize(
     "part",
     [
-        Flow(blocks=3, sample=1),
-        Flow(blocks=2, sample=1, importance=0.9),
-        Flow(blocks=3, sample=4, importance=0.5),
-        Flow(blocks=3, queries="frame", sample=2, importance=1.0),
-        Flow(blocks=4, queries="tokens", last=5, sample=1, importance=1.0),
-        Flow(blocks=3, queries="tokens", last=500, sample=1, importance=0.0),
+        Flow(blocks=3, sample=0),
+        Flow(blocks=2, sample=0, importance=0.9),
+        Flow(blocks=3, sample=7, importance=0.5),
+        Flow(blocks=3, queries="frame", sample=5, importance=1.0),
+        Flow(blocks=4, queries="tokens", last=5, sample=0, importance=1.0),
+        Flow(blocks=3, queries="tokens", last=500, sample=0, importance=0.0),
     ],
 )
 def test_budget_equals_list(part: Flow, sizes: list[int]) -> None:
@@ -119,7 +119,7 @@ ONE = CacheShape(layers=1, heads=2, head_dim=6, rows=1, columns=9, block_frames=
 
 def test_the_rule_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked for. Head 0 says one thing; head 1 says another in token 4 of each block."""
-    cache = KVCache(policy(Flow(blocks=2, importance=0.5, sample=1)), ONE)
+    cache = KVCache(policy(Flow(blocks=2, importance=0.5, sample=0)), ONE)
     key = torch.zeros(1, 9, 2, 6)
     key[..., 2] = 1.0  # the row pair, which stands still in a single row
     key[0, :, 1, 2] = 1.0
@@ -140,7 +140,7 @@ def test_the_rule_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_token_counts_as_its_best_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
     """With importance alone, the seven around the one that is asked for stay."""
-    cache = KVCache(policy(Flow(blocks=2, importance=1.0, sample=1)), ONE)
+    cache = KVCache(policy(Flow(blocks=2, importance=1.0, sample=0)), ONE)
     for frame in range(2):
         cache.open_block(1)
         cache.begin_pass(first=True, clean=True)
@@ -202,13 +202,13 @@ def test_same_inputs_give_the_same_bits() -> None:
 
 
 def test_codes_and_half_precision() -> None:
-    """Frames are coded, the budget is not; the choice is made before they are."""
+    """Frames are coded, the budget is not; what a rounding changes most is who stays."""
     exact = play(KVCache(find("flow:blocks=3", 3), ODD), STEADY)
     coded = play(KVCache(find("flow:blocks=3,codec=int8", 3), ODD), STEADY)
-    assert (coded - exact).abs().mean() < 0.02
+    assert (coded - exact).abs().mean() < 0.05
     half = KVCache(find("flow:blocks=3", 3), ODD, torch.bfloat16)
     out = play(half, STEADY, dtype=torch.bfloat16)
-    assert out.dtype == torch.bfloat16 and out.isfinite().all()
+    assert out.dtype == torch.bfloat16 and (out.double() - exact).abs().mean() < 0.05
 
 
 def test_bytes_stay() -> None:
@@ -250,7 +250,7 @@ def test_it_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
             {"blocks": 3, "last": 0},
             "Importance weighs from 0 to 1 and 1 token or more judges, got 0.07 and 0.",
         ),
-        ({"blocks": 3, "sample": 0}, "One query in 1 or more is looked at, got one in 0."),
+        ({"blocks": 3, "sample": -1}, "Queries are looked at from 1 up, or 0 for all, got -1."),
     ],
 )
 def test_nonsense_is_refused(options: dict[str, Any], sentence: str) -> None:

@@ -7,19 +7,25 @@ import torch
 
 from worldrt.errors import ConfigError
 from worldrt.memory import mass
-from worldrt.memory.mass import check_thinning, key_mass, thinned
+from worldrt.memory.mass import check_sample, key_mass, thinned
 
 
-@pytest.mark.parametrize("count, one_in", [(1, 1), (7, 1), (1, 5), (7, 3), (111, 16), (16, 16)])
-def test_one_of_each_neighbourhood(count: int, one_in: int) -> None:
-    found = thinned(count, one_in)
-    assert [index // one_in for index in found] == list(range(math.ceil(count / one_in)))
-    assert max(found) < count
+@pytest.mark.parametrize("count, most", [(7, 3), (111, 16), (16, 15), (5, 1), (4680, 64)])
+def test_one_of_each_stretch(count: int, most: int) -> None:
+    found = thinned(count, most)
+    stretches = [[*range(rank * count // most, (rank + 1) * count // most)] for rank in range(most)]
+    assert len(found) == most
+    assert all(index in stretch for index, stretch in zip(found, stretches, strict=True))
+
+
+@pytest.mark.parametrize("count, most", [(7, 0), (7, 7), (7, 9), (1, 1), (0, 3)])
+def test_all_where_there_are_no_more(count: int, most: int) -> None:
+    assert thinned(count, most) == list(range(count))
 
 
 def test_no_column_is_preferred() -> None:
     """Where a stride of 16 would meet one column of 16 only."""
-    columns = [index % 16 for index in thinned(9 * 16 * 3, 16)]
+    columns = [index % 16 for index in thinned(9 * 16 * 3, 9 * 3)]
     assert len(set(columns)) > 12
 
 
@@ -52,7 +58,8 @@ def test_half_precision_is_summed_in_single() -> None:
     torch.testing.assert_close(found, key_mass(query.float(), [key.float()]), atol=2e-3, rtol=0)
 
 
-def test_no_query_in_none() -> None:
+def test_a_number_of_queries() -> None:
+    check_sample(0)
     with pytest.raises(ConfigError) as caught:
-        check_thinning(0)
-    assert str(caught.value) == "One query in 1 or more is looked at, got one in 0."
+        check_sample(-1)
+    assert str(caught.value) == "Queries are looked at from 1 up, or 0 for all, got -1."

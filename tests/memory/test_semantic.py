@@ -37,7 +37,7 @@ def policy(bank: Semantic, sink: int, recent: int) -> Policy:
 
 
 def part(sink: int, recent: int, **options: Any) -> Semantic:
-    numbers: dict[str, Any] = dict(blocks=5, top=2, mass=0.9, share=0.6, sample=1)
+    numbers: dict[str, Any] = dict(blocks=5, top=2, mass=0.9, share=0.6, sample=0)
     return Semantic(slots=sink + recent + 3, **numbers | options)
 
 
@@ -118,7 +118,7 @@ class SlowSemantic(SlowCache):
     [
         (0, 6, part(0, 6)),
         (2, 3, part(2, 3, mass=0.5, share=1.0)),
-        (3, 4, part(3, 4, mass=1.0, share=0.3, sample=4)),
+        (3, 4, part(3, 4, mass=1.0, share=0.3, sample=7)),
         (0, 0, part(0, 0, blocks=2, top=5, mass=0.97)),
         (1, 2, part(1, 2, top=1, mass=0.0, blocks=50)),
     ],
@@ -161,7 +161,7 @@ def test_what_is_recalled_can_be_mended() -> None:
     turn = Patch(down, up.mT)
     double = Patch(torch.eye(14).expand(2, 1, 2, 14, 14), torch.eye(14).expand(2, 1, 2, 14, 14))
     bank = Semantic(
-        blocks=5, top=2, mass=0.9, share=0.6, sample=1, slots=6, key_patch=turn, value_patch=double
+        blocks=5, top=2, mass=0.9, share=0.6, sample=0, slots=6, key_patch=turn, value_patch=double
     )
 
     class Mended(SlowSemantic):
@@ -246,7 +246,7 @@ def test_it_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
             {"share": 0.0},
             "Attention mass is 0 to 1 and a share of tokens above 0 up to 1, got 0.9 and 0.0.",
         ),
-        ({"sample": -3}, "One query in 1 or more is looked at, got one in -3."),
+        ({"sample": -3}, "Queries are looked at from 1 up, or 0 for all, got -3."),
     ],
 )
 def test_nonsense_is_refused(options: dict[str, Any], sentence: str) -> None:

@@ -13,7 +13,7 @@ def test_published_numbers(block_frames: int) -> None:
     policy = build(block_frames=block_frames)
     assert policy.partition == Partition(sink=0, recent=0)
     assert policy.positions == Absolute() and policy.switches.modes == [SwitchMode.KEEP]
-    assert policy.mid == Flow(blocks=5, importance=0.07, queries="block", last=50, sample=16)
+    assert policy.mid == Flow(blocks=5, importance=0.07, queries="block", last=50, sample=64)
     assert not policy.moves  # no raw keys are kept
 
 

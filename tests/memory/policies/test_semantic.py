@@ -14,7 +14,7 @@ def test_defaults(block_frames: int) -> None:
     assert policy.partition == Partition(sink=0, recent=2 * block_frames)
     assert policy.positions == Contiguous() and policy.switches.modes == [SwitchMode.KEEP]
     assert policy.mid == Semantic(
-        blocks=16, top=2, mass=0.97, share=0.5, sample=16, slots=3 * block_frames
+        blocks=16, top=2, mass=0.97, share=0.5, sample=64, slots=3 * block_frames
     )
 
 
