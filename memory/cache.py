@@ -7,7 +7,6 @@ things stand is the policy's affair; how rows lie in memory is that of `rows`.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,20 +19,12 @@ from worldrt.memory.compress import Grid
 from worldrt.memory.dense import DenseRows
 from worldrt.memory.learned import LearnedPacker
 from worldrt.memory.mid import Look, Mid, MidPart
+from worldrt.memory.occupancy import Occupancy, count
 from worldrt.memory.packed import Packed
 from worldrt.memory.policy import Policy, SwitchMode
 from worldrt.memory.rows import Place, Rows, Write
 from worldrt.memory.slots import CacheShape, Note, Region, Span
 from worldrt.memory.timeline import Move, Timeline
-
-
-@dataclass(frozen=True, slots=True)
-class Occupancy:
-    """How full a region is."""
-
-    frames: int
-    tokens: int
-    bytes: int
 
 
 class KVCache:
@@ -58,7 +49,7 @@ class KVCache:
         self._device = device
         bounds = policy.bounds(shape.block_frames)
         self._rows = _open_rows(policy, shape, self._time.slots.capacity, dtype, device)
-        self._mid = policy.mid.open(shape, bounds, self._rows.tail) if policy.mid else None
+        self._mid = policy.mid.open(shape, bounds, self._rows.tail) if policy.mid else Mid()
         self.seconds = 0.0
         """Host time spent so far on bookkeeping, on moving keys and on choosing them."""
         self._place: Place | None = None
@@ -84,7 +75,7 @@ class KVCache:
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors of the cache; constant unless the policy keeps everything."""
-        return self._rows.nbytes + (self._mid.nbytes if self._mid else 0)
+        return self._rows.nbytes + self._mid.nbytes
 
     @property
     def fuses(self) -> bool:
@@ -107,21 +98,7 @@ class KVCache:
 
     def occupancy(self) -> dict[Region, Occupancy]:
         """Frames, tokens and bytes in use by region."""
-        found = {
-            region: Occupancy(
-                len(spans), len(spans) * self.shape.tokens, len(spans) * self._rows.frame_bytes
-            )
-            for region, spans in (
-                (Region.SINK, self._time.sink),
-                (Region.RECENT, self._time.recent),
-                (Region.BLOCK, self._time.block),
-            )
-        }
-        frames, tokens, own = 0, 0, 0
-        if self._mid:
-            frames, tokens, own = self._mid.frames, self._mid.tokens, self._mid.nbytes
-        found[Region.MID] = Occupancy(frames, tokens, own + tokens * self._rows.token_bytes)
-        return found
+        return count(self._time, self._rows, self._mid, self.shape.tokens)
 
     def positions(self) -> dict[Region, list[float]]:
         """Temporal position of each frame (sink, recent, block) as its keys now stand."""
@@ -154,11 +131,8 @@ class KVCache:
         self._time.open(frames, notes)
         moves, start = self._time.place(self._mid)
         self._move(moves)
-        tail = 0
-        if self._mid is not None:
-            self._mid.lay_out(start, self._time.block[self.policy.state :])
-            tail = self._mid.tokens
-        self._place = self._rows.place(self._time.block, self._time.kept, tail)
+        self._mid.lay_out(start, self._time.block[self.policy.state :])
+        self._place = self._rows.place(self._time.block, self._time.kept, self._mid.tokens)
         self._begun = False
         self.seconds += time.perf_counter() - began
 
@@ -225,9 +199,7 @@ class KVCache:
         if self._place is None or not (self._clean or (late and (self.fuses or rebuilt))):
             raise CacheError("Only a block whose clean pass has run can be committed.")
         if not self._rewriting:
-            block = self._time.join()
-            if self._mid is not None:
-                self._mid.commit(block)
+            self._mid.commit(self._time.join())
         self._late, self._place = (self._place if late and not rebuilt else None), None
         self._late_read = self._clean = self._rewriting = False
 
@@ -248,13 +220,11 @@ class KVCache:
         self._check_closed()
         if self._late is not None:
             raise CacheError("A switch needs the last block's clean pass; run it first.")
-        if self._mid is not None:
-            self._mid.switched(cut=mode is SwitchMode.CUT)
+        self._mid.switched(cut=mode is SwitchMode.CUT)
         if mode in (SwitchMode.FLUSH, SwitchMode.CUT, SwitchMode.RECALL):
             self._time.flush(self.policy.switches.kept(mode), cut=mode is SwitchMode.CUT)
-            if self._mid is not None:
-                self._mid.flush()
-        if mode is SwitchMode.RECALL and self._mid is not None:
+            self._mid.flush()
+        if mode is SwitchMode.RECALL:
             self._mid.recall(note or Note())
 
     def open_again(self) -> list[int]:
@@ -295,8 +265,7 @@ class KVCache:
         self._check_closed()
         self._time.forget(self._time.kept)
         self._time.done -= frames
-        if self._mid is not None:
-            self._mid.flush()
+        self._mid.flush()
 
     def offer(self, frames: range, grid: Grid, keys: Tensor, values: Tensor) -> None:
         """Hand the mid partition tokens that were encoded outside of a block.
@@ -306,8 +275,7 @@ class KVCache:
             grid: where they stand, from the first of these on.
             keys, values: [N, B, P, H, D]; keys raw.
         """
-        if self._mid is not None:
-            self._mid.offer(frames, grid, keys, values)
+        self._mid.offer(frames, grid, keys, values)
 
     def reopen_late(self) -> None:
         """Open the last block again, whose clean pass is to run by itself after all."""
@@ -367,7 +335,7 @@ class KVCache:
         planes = self._planes if self._narrow else None
         write = Write(key, rotate(key, place.table), value, clean, planes)
         parts = None
-        if self._mid is not None and not self._rewriting:
+        if not self._rewriting:
             began = time.perf_counter()
             self._mid.read(Look(layer, self._first, clean, query, turned, key, write.key, value))
             self.seconds += time.perf_counter() - began

@@ -79,7 +79,7 @@ class Timeline:
             for index, (slot, note) in enumerate(zip(slots, known, strict=True))
         ]
 
-    def place(self, mid: Mid | None) -> tuple[list[Move], float]:
+    def place(self, mid: Mid) -> tuple[list[Move], float]:
         """Where the open block and its context stand; the block's spans are set.
 
         Returns:
@@ -146,7 +146,7 @@ class Timeline:
             fresh = [span for span in self.recent if span.frame >= frames[0]]
         before, last = self.kept[:-1], self.kept[-1:]
         count = min(len(self.sink), len(before))
-        places = self._places(before[:count], before[count:], last, None)
+        places = self._places(before[:count], before[count:], last, Mid())
         lying = {span.frame: span for span in fresh}
         reads: list[Move] = []
         where = places.sink + places.recent + places.block
@@ -173,12 +173,12 @@ class Timeline:
         sink: Sequence[Span],
         recent: Sequence[Span],
         block: Sequence[Span],
-        mid: Mid | None,
+        mid: Mid,
     ) -> Places:
         layout = Layout(
             sink=[span.frame for span in sink],
-            width=mid.width if mid else 0.0,
-            own=mid.own if mid else None,
+            width=mid.width,
+            own=mid.own,
             recent=[span.frame for span in recent],
             block=[span.frame for span in block],
             cut=self.cut,

@@ -23,9 +23,10 @@ from worldrt.config import check
 from worldrt.errors import ConfigError, SessionClosed, ShapeError
 from worldrt.geometry.keys import Keys
 from worldrt.geometry.trajectory import integrate
-from worldrt.memory.cache import KVCache, Occupancy
+from worldrt.memory.cache import KVCache
 from worldrt.memory.cloud import filled
 from worldrt.memory.layers import LayeredCloud
+from worldrt.memory.occupancy import Occupancy
 from worldrt.memory.policy import SwitchMode
 from worldrt.memory.slots import Note, Region
 from worldrt.rollout import Receipt, Rollout, Told

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from tests.list_cache import DOT, ODD, ListCache, passes, play
 from worldrt.errors import CacheError
-from worldrt.memory.cache import KVCache, Occupancy
+from worldrt.memory.cache import KVCache
 from worldrt.memory.compress import PooledPacker
+from worldrt.memory.occupancy import Occupancy
 from worldrt.memory.packed import Packed
 from worldrt.memory.policy import Partition, Policy, find
 from worldrt.memory.positions import Contiguous

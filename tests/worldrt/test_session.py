@@ -18,6 +18,7 @@ from worldrt.geometry.keys import Keys, parse_keys, random_walk
 from worldrt.geometry.trajectory import integrate
 from worldrt.memory.cache import KVCache
 from worldrt.memory.cloud import PointCloud, filled
+from worldrt.memory.policy import names
 from worldrt.memory.slots import Region
 from worldrt.session import Chunk, Session, batched_keys
 from worldrt.starts import Start
@@ -344,3 +345,17 @@ def test_refined_world_walks(tmp_path: Path, start: Start) -> None:
     world = World.load(str(write_world(tmp_path / "refined", refiner_width=8)))
     chunks = list(Session(world, start).stream(PATH))
     assert latents(chunks).isfinite().all()
+
+
+# Every policy.
+
+
+@pytest.mark.parametrize("policy", names())
+def test_every_policy_walks(world: World, start: Start, policy: str) -> None:
+    """Five blocks, the same latents each time, and an account of what the cache holds."""
+    walks = [list(Session(world, start, seed=3, policy=policy).stream(PATH * 2)) for _ in range(2)]
+    assert torch.equal(latents(walks[0]), latents(walks[1]))
+    assert torch.isfinite(latents(walks[0])).all()
+    last = walks[0][-1]
+    assert sum(part.tokens for part in last.partitions.values()) > 0
+    assert last.stage_ms["policy"] >= 0
