@@ -21,7 +21,7 @@ from worldrt.memory.quantize import Codec, FrameCodes
 from worldrt.memory.rows import ALL, Place, Write, targets
 from worldrt.memory.slots import CacheShape, Span, runs
 
-TILES = 16
+TILES = 32
 """Least number of tiles that full rows are read in: a tile's share of the peak."""
 
 
@@ -59,7 +59,7 @@ class CodedRows:
                 shape.tokens,
                 shape.heads,
                 shape.head_dim,
-                dtype,
+                torch.float32,  # as parts are summed, so that a tile is not held in two dtypes
                 device,
             )
             for _ in range(2)
@@ -120,10 +120,12 @@ class CodedRows:
         """Nothing: keys are turned as they are read."""
 
     def take(self, spans: Sequence[Span], raw: bool, layers: slice = ALL) -> tuple[Tensor, Tensor]:
-        which = range(self._shape.layers)[layers]
         found = [
             torch.stack(
-                [torch.cat([row.read(n, span.slot) for span in spans], dim=1) for n in which]
+                [
+                    torch.cat([row.read(layer, span.slot) for span in spans], dim=1).to(self._dtype)
+                    for layer in range(self._shape.layers)[layers]
+                ]
             )
             for row in (self._keys, self._values)
         ]

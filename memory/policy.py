@@ -219,6 +219,7 @@ class PolicyLine(NamedTuple):
     summary: str
     source: str
     options: str
+    modes: str
 
 
 def names() -> list[str]:
@@ -230,12 +231,15 @@ def names() -> list[str]:
 
 
 def describe(name: str) -> PolicyLine:
-    """The policy's summary and source, from its file's docstring, and its options."""
+    """What a policy keeps and where it comes from, its options and its switch modes."""
     module = _module(name)
     text = inspect.cleandoc(module.__doc__ or "")
     summary, _, rest = text.partition("\n")
     source = rest.partition("Source: ")[2].partition("\n\n")[0]
-    return PolicyLine(name, summary, " ".join(source.split()), ", ".join(_options(module.build)))
+    options = [*_options(module.build), "codec"]
+    modes = [mode.value for mode in find(name, 1).switches.modes]
+    where = " ".join(source.split())
+    return PolicyLine(name, summary, where, ", ".join(options), ", ".join(modes))
 
 
 def find(spec: str, block_frames: int) -> Policy:

@@ -39,7 +39,7 @@ class Tiers(MidPart):
 
     frames: int
     codec: Codec
-    retained: float = 0.45
+    retained: float = 0.30
     raw = True
     by_layer = True
 

@@ -6,12 +6,14 @@ A command's work is imported when it runs, so that `worldrt --help` loads no tor
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import tyro
 
 from worldrt import __version__
+from worldrt.bench.commands import Bench
 from worldrt.errors import WorldrtError
+from worldrt.training.commands import Train
 
 
 class Command(Protocol):
@@ -92,7 +94,7 @@ class Render:
 
 @dataclass(frozen=True, kw_only=True)
 class Policies:
-    """List the cache policies: name, what it keeps, source."""
+    """List the cache policies: what each keeps, its source, its options."""
 
     def run(self) -> None:
         from rich.console import Console
@@ -100,192 +102,15 @@ class Policies:
 
         from worldrt.memory.policy import describe, names
 
-        found = Table("policy", "what it keeps", "source", box=None, pad_edge=False)
-        for name in names():
-            found.add_row(*describe(name))
+        found = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 1, 0))
+        for line in map(describe, names()):
+            found.add_row(
+                f"[bold]{line.name}[/]",
+                f"{line.summary}\n[dim]{line.source}[/]\n"
+                f"options [cyan]{line.options}[/]; switches [cyan]{line.modes}[/]",
+            )
         Console(highlight=False).print(found)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainCodec:
-    """Train a world's codec; a killed run goes on where it was."""
-
-    recipe: Path | None = None
-    """A TOML recipe; default: the shipped world's."""
-    run_folder: Path = Path("runs/codec")
-    """Where state, weights, curves and strips go."""
-
-    def run(self) -> None:
-        from worldrt.training.launch import train_codec
-
-        train_codec(self.recipe, self.run_folder)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainWorld:
-    """Train a world's generator; a killed run goes on where it was."""
-
-    recipe: Path | None = None
-    """A TOML recipe; default: the shipped world's."""
-    run_folder: Path = Path("runs/maze")
-    """Where state, weights, curves and strips go."""
-    smoke: bool = False
-    """Record a few mazes, train something tiny, kill it, resume it: under three minutes."""
-
-    def run(self) -> None:
-        from worldrt.training.launch import smoke, train_world
-
-        if self.smoke:
-            smoke(self.run_folder)
-        else:
-            train_world(self.recipe, self.run_folder)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainPacker:
-    """Train a world's packer of old blocks; a killed run goes on where it was."""
-
-    recipe: Path | None = None
-    """A TOML recipe; default: the shipped world's."""
-    run_folder: Path = Path("runs/packer")
-    """Where state, weights and curves go."""
-
-    def run(self) -> None:
-        from worldrt.training.launch import train_packer
-
-        train_packer(self.recipe, self.run_folder)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainShip:
-    """Make a finished run a world that loads: weights in half precision, numbers, starts."""
-
-    run_folder: Path = Path("runs/maze")
-    """Of the world's training."""
-    codec: Path = Path("runs/codec/codec.safetensors")
-    """The codec that it was trained with."""
-    out: Path = Path("checkpoints/maze")
-    """Folder of the world."""
-
-    def run(self) -> None:
-        from worldrt.training.ship import ship
-
-        ship(self.run_folder, self.codec, self.out)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchWorld:
-    """Measure how true a world stays to what it has seen, on held-out mazes (needs ViZDoom)."""
-
-    world: tyro.conf.Positional[str] = "maze"
-    """A shipped world, or a folder."""
-    out: Path = Path("out/bench")
-    """Folder for report.json, plots and contact sheets."""
-    seeds: int = 8
-    """Mazes, from seed 0."""
-    policy: str | None = None
-    """Cache policy; default: the world's own."""
-
-    def run(self) -> None:
-        import msgspec
-        from rich.console import Console
-
-        from worldrt.bench.world import bench_world
-
-        report, table = bench_world(self.world, self.out, self.seeds, self.policy)
-        Console().print(table)
-        print(msgspec.json.encode(report).decode())
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchSoak:
-    """Walk for thousands of blocks and note whether memory or time grows."""
-
-    world: tyro.conf.Positional[str] = "maze"
-    """A shipped world, or a folder."""
-    out: Path = Path("out/bench")
-    """Folder for soak.json and soak.png."""
-    blocks: int = 1000
-    """Length of the walk."""
-    policy: str | None = None
-    """Cache policy; default: the world's own."""
-    start: str = "hall"
-    """Where the walk begins, as in `worldrt render`."""
-
-    def run(self) -> None:
-        import msgspec
-        from rich.console import Console
-
-        from worldrt.bench.soak import bench_soak
-
-        report, table = bench_soak(self.world, self.out, self.blocks, self.policy, self.start)
-        Console().print(table)
-        print(msgspec.json.encode(report).decode())
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchPolicies:
-    """Compare cache policies on the same ways through held-out mazes (needs ViZDoom).
-
-    What the folder has already is not measured again: Ctrl-C costs the rows under way.
-    """
-
-    world: tyro.conf.Positional[str] = "maze"
-    """A shipped world, or a folder."""
-    out: Path = Path("out/policies")
-    """Folder for report.json, table.md and plots."""
-    policies: str | None = None
-    """What to compare, "NAME;NAME:key=value,..."; default: all policies and some variants."""
-    seeds: int | None = None
-    """Mazes, from seed 0, a quarter of them for long walks; default: 8, or 3 with --quick."""
-    quick: bool = False
-    """Fewer mazes: 24 policies in under 20 minutes on two cores."""
-
-    def run(self) -> None:
-        import msgspec
-        from rich.console import Console
-
-        from worldrt.bench.policies import QUICK_SEEDS, SEEDS, bench_policies, split_policies
-        from worldrt.bench.policy_rows import Plan
-        from worldrt.bench.policy_table import WIDTH
-
-        seeds = (QUICK_SEEDS if self.quick else SEEDS) if self.seeds is None else self.seeds
-        policies = None if self.policies is None else split_policies(self.policies)
-        report, table = bench_policies(Plan.of(self.world, seeds), self.out, policies)
-        # A pipe has no width of its own, and 80 columns cut the figures off.
-        Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
-        print(msgspec.json.encode(report).decode())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Train:
-    """Train a part of a world from its recipe."""
-
-    part: (
-        Annotated[TrainCodec, tyro.conf.subcommand("codec")]
-        | Annotated[TrainWorld, tyro.conf.subcommand("world")]
-        | Annotated[TrainPacker, tyro.conf.subcommand("packer")]
-        | Annotated[TrainShip, tyro.conf.subcommand("ship")]
-    )
-    """What to train."""
-
-    def run(self) -> None:
-        self.part.run()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bench:
-    """Measure a world; figures, plots and pictures go to a folder."""
-
-    part: (
-        Annotated[BenchWorld, tyro.conf.subcommand("world")]
-        | Annotated[BenchSoak, tyro.conf.subcommand("soak")]
-        | Annotated[BenchPolicies, tyro.conf.subcommand("policies")]
-    )
-    """What to measure."""
-
-    def run(self) -> None:
-        self.part.run()
+        print("Say --policy NAME or NAME:option=value,... as in window:sink=4,codec=int4.")
 
 
 COMMANDS: dict[str, type[Command]] = {

@@ -28,7 +28,7 @@ def build(
     recent: int | None = None,
     history: int | None = None,
     bits: int = 4,
-    retained: float = 0.45,
+    retained: float = 0.30,
 ) -> Policy:
     """Sink, two tiers of older frames, and recent ones: 42 frames at blocks of 3.
 

@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 
 from worldrt import __version__, cli
+from worldrt.bench import commands as bench
 from worldrt.errors import ShapeError, WorldrtError
+from worldrt.memory.policy import names
+from worldrt.training import commands as training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +32,9 @@ class Fail:
 
 KINDS = [
     kind
-    for kind in vars(cli).values()
-    if is_dataclass(kind) and isinstance(kind, type) and kind.__module__ == cli.__name__
+    for module in (cli, bench, training)
+    for kind in vars(module).values()
+    if is_dataclass(kind) and isinstance(kind, type) and kind.__module__ == module.__name__
 ]
 """All commands, those below `train` and `bench` too."""
 
@@ -177,7 +181,8 @@ def test_help_of_each_command(
 def test_policies_are_listed_with_their_sources(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("policies") == 0
     text = capsys.readouterr().out
-    assert all(name in text for name in ("full", "pack", "window", "what it keeps", "source"))
+    assert [line.split()[0] for line in text.splitlines() if line[:1].strip()][:-1] == names()
+    assert all(word in text for word in ("Self-Forcing", "options sink, recent", "codec", "flush"))
     assert "Self-Forcing" in text and "PackForcing" in text
 
 

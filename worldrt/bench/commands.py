@@ -1,0 +1,107 @@
+"""`worldrt bench`: its subcommands; see `worldrt.cli`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchWorld:
+    """Measure how true a world stays to what it has seen, on held-out mazes (needs ViZDoom)."""
+
+    world: tyro.conf.Positional[str] = "maze"
+    """A shipped world, or a folder."""
+    out: Path = Path("out/bench")
+    """Folder for report.json, plots and contact sheets."""
+    seeds: int = 8
+    """Mazes, from seed 0."""
+    policy: str | None = None
+    """Cache policy; default: the world's own."""
+
+    def run(self) -> None:
+        import msgspec
+        from rich.console import Console
+
+        from worldrt.bench.world import bench_world
+
+        report, table = bench_world(self.world, self.out, self.seeds, self.policy)
+        Console().print(table)
+        print(msgspec.json.encode(report).decode())
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSoak:
+    """Walk for thousands of blocks and note whether memory or time grows."""
+
+    world: tyro.conf.Positional[str] = "maze"
+    """A shipped world, or a folder."""
+    out: Path = Path("out/bench")
+    """Folder for soak.json and soak.png."""
+    blocks: int = 1000
+    """Length of the walk."""
+    policy: str | None = None
+    """Cache policy; default: the world's own."""
+    start: str = "hall"
+    """Where the walk begins, as in `worldrt render`."""
+
+    def run(self) -> None:
+        import msgspec
+        from rich.console import Console
+
+        from worldrt.bench.soak import bench_soak
+
+        report, table = bench_soak(self.world, self.out, self.blocks, self.policy, self.start)
+        Console().print(table)
+        print(msgspec.json.encode(report).decode())
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchPolicies:
+    """Compare cache policies on the same ways through held-out mazes (needs ViZDoom).
+
+    What the folder has already is not measured again: Ctrl-C costs the rows under way.
+    """
+
+    world: tyro.conf.Positional[str] = "maze"
+    """A shipped world, or a folder."""
+    out: Path = Path("out/policies")
+    """Folder for report.json, table.md and plots."""
+    policies: str | None = None
+    """What to compare, "NAME;NAME:key=value,..."; default: all policies and some variants."""
+    seeds: int | None = None
+    """Mazes, from seed 0, a quarter of them for long walks; default: 8, or 3 with --quick."""
+    quick: bool = False
+    """Fewer mazes: 24 policies in under 20 minutes on two cores."""
+
+    def run(self) -> None:
+        import msgspec
+        from rich.console import Console
+
+        from worldrt.bench.policies import QUICK_SEEDS, SEEDS, bench_policies, split_policies
+        from worldrt.bench.policy_rows import Plan
+        from worldrt.bench.policy_table import WIDTH
+
+        seeds = (QUICK_SEEDS if self.quick else SEEDS) if self.seeds is None else self.seeds
+        policies = None if self.policies is None else split_policies(self.policies)
+        report, table = bench_policies(Plan.of(self.world, seeds), self.out, policies)
+        # A pipe has no width of its own, and 80 columns cut the figures off.
+        Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+        print(msgspec.json.encode(report).decode())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Measure a world; figures, plots and pictures go to a folder."""
+
+    part: (
+        Annotated[BenchWorld, tyro.conf.subcommand("world")]
+        | Annotated[BenchSoak, tyro.conf.subcommand("soak")]
+        | Annotated[BenchPolicies, tyro.conf.subcommand("policies")]
+    )
+    """What to measure."""
+
+    def run(self) -> None:
+        self.part.run()
