@@ -14,7 +14,8 @@ costs half of an attention's products and all of its logits; here 64 of them do 
 evenly, and `sample=0` asks all. The companion that skips denoising steps is no cache policy.
 """
 
-from worldrt.memory.flow import Asking, Flow
+from worldrt.memory.budget import Budget
+from worldrt.memory.flow import Asking, Flow, UnevenFlow
 from worldrt.memory.policy import Partition, Policy
 
 
@@ -26,6 +27,8 @@ def build(
     queries: Asking = "block",
     last: int = 50,
     sample: int = 64,
+    slope: float = 0.0,
+    spread: float = 0.0,
 ) -> Policy:
     """Four blocks' worth of past tokens and the block.
 
@@ -36,13 +39,24 @@ def build(
         queries: who judges: the whole block, its last frame, or its last tokens.
         last: how many tokens judge where the last ones do.
         sample: how many of these queries judge, spread evenly; 0: all.
+        slope: the first layer keeps 1 - slope of the mean, the last 1 + slope.
+        spread: how far a head may exceed its layer's mean at the cost of others; 0: all the same.
 
     Raises:
         ConfigError: a number out of its range.
     """
     del block_frames  # a budget counted in blocks is the same for all of them
+    budget = Budget(slope=slope, spread=spread)
+    part = Flow if budget.even else UnevenFlow
     return Policy(
         name="flow",
         partition=Partition(sink=0, recent=0),
-        mid=Flow(blocks=blocks, importance=importance, queries=queries, last=last, sample=sample),
+        mid=part(
+            blocks=blocks,
+            importance=importance,
+            queries=queries,
+            last=last,
+            sample=sample,
+            budget=budget,
+        ),
     )

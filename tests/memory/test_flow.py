@@ -11,7 +11,7 @@ from tests.list_cache import DOT, ODD, Array, passes, play, turned
 from tests.slow_cache import Past, Piece, SlowCache, close, logits, soak, softmax
 from worldrt.errors import ConfigError
 from worldrt.memory.cache import KVCache
-from worldrt.memory.flow import Flow, redundancy
+from worldrt.memory.flow import Flow, FlowTokens, redundancy
 from worldrt.memory.mass import thinned
 from worldrt.memory.mid import Bounds
 from worldrt.memory.policy import Partition, Policy, find
@@ -257,3 +257,47 @@ def test_nonsense_is_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Flow(**options)
     assert str(caught.value) == sentence
+
+
+# Unequal budgets.
+
+TALL = CacheShape(layers=3, heads=2, head_dim=14, rows=3, columns=3, block_frames=3, batch=2)
+
+
+def outputs(spec: str, blocks: int = 14) -> list[Tensor]:
+    """What each layer returns, [B, L, H, D], by block, pass and layer."""
+    cache, found = KVCache(find(spec, 3), TALL), list[Tensor]()
+    for frames, block in zip([3] * blocks, passes([3] * blocks, TALL), strict=True):
+        cache.open_block(frames)
+        for index, layers in enumerate(block):
+            cache.begin_pass(first=index == 0, clean=index == 1)
+            found += [cache.attend(layer, *each) for layer, each in enumerate(layers)]
+        cache.commit()
+    return found
+
+
+def test_the_layer_that_has_the_mean_is_what_it_is_without_a_slope() -> None:
+    even, uneven = outputs("flow:blocks=3"), outputs("flow:blocks=3,slope=0.5")
+    for index, (one, two) in enumerate(zip(even, uneven, strict=True)):
+        if index % 3 == 1:
+            torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
+    late = slice(-6, None)
+    assert any(not torch.allclose(a, b) for a, b in zip(even[late], uneven[late], strict=True))
+
+
+def test_a_sloped_layer_is_a_flow_of_its_own_budget() -> None:
+    """Layer 2 of a slope of 0.5 over 2 blocks' worth keeps 3 blocks' worth, as blocks=4 does."""
+    sloped, wide = outputs("flow:blocks=3,slope=0.5"), outputs("flow:blocks=4")
+    for index, (one, two) in enumerate(zip(sloped, wide, strict=True)):
+        if index % 3 == 2:
+            torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
+
+
+def test_heads_that_share_a_budget_keep_its_total() -> None:
+    cache = KVCache(find("flow:blocks=3,spread=1", 3), TALL)
+    play(cache, [3] * 14, TALL)
+    mid = cache._mid
+    assert isinstance(mid, FlowTokens) and mid._tail.bias is not None
+    seen = (~mid._tail.bias.isinf()).sum(-1)  # [N, B, H]
+    assert (seen.sum(-1) == 2 * 2 * 27).all()
+    assert seen.max() <= 2 * 2 * 27 and (seen[..., 0] != seen[..., 1]).any()
