@@ -108,17 +108,22 @@ class TierStore(Mid):
             tiers.frames = tiers.held = 0
 
     def _draw(self, tiers: "LayerTiers") -> Iterator[Part]:
-        """The means, then the whole frames one by one; no name is bound to what is decoded."""
-        keys, values, frames = tiers.means()
-        if frames.shape[1]:
-            times = self._times[frames - tiers.first]
-            still = times.new_ones(*frames.shape, keys.shape[-1] // 2 - times.shape[-1])
-            table = torch.cat([times, still], dim=-1).unsqueeze(-2)
-            yield Part(rotate(keys, table), values, self._weight)
+        """The means, then the whole frames one by one; no name is bound to what is drawn."""
+        if tiers.held < tiers.frames:
+            yield self._means(*tiers.means(), tiers.first)
         for place in range(tiers.held):
-            times = self._times[tiers.frame(place) - tiers.first]
-            table = self._rope.spread(times).unflatten(0, (len(times), -1))
-            yield Part(rotate(tiers.read(0, place), table), tiers.read(1, place))
+            yield self._whole(tiers, place)
+
+    def _means(self, keys: Tensor, values: Tensor, frames: Tensor, first: int) -> Part:
+        times = self._times[frames - first]
+        still = times.new_ones(*frames.shape, keys.shape[-1] // 2 - times.shape[-1])
+        table = torch.cat([times, still], dim=-1).unsqueeze(-2)
+        return Part(rotate(keys, table), values, self._weight)
+
+    def _whole(self, tiers: "LayerTiers", place: int) -> Part:
+        times = self._times[tiers.frame(place) - tiers.first]
+        table = self._rope.spread(times).unflatten(0, (len(times), -1))
+        return Part(rotate(tiers.read(0, place), table), tiers.read(1, place))
 
 
 class LayerTiers:

@@ -32,23 +32,27 @@ from worldrt.checkpoints.files import write_bytes
 from worldrt.config import check
 from worldrt.doctor import measure as measure_machine
 from worldrt.errors import ConfigError, CorruptFile, OutputError
-from worldrt.memory.policy import find, names
+from worldrt.memory.policy import names
 from worldrt.world import World
 
 VARIANTS = (
-    "window:codec=bf16",
+    "window:sink=0,recent=0",
     "window:codec=int8",
     "window:codec=int4",
     "window:codec=int2",
 )
-"""Measured beside all policies with their default options and the world's own."""
+"""Measured beside all policies with their default options and the world's own. The first has no
+context at all: what it lacks is all that any policy can give."""
+LEARNED = "pack:packer=learned"
+"""Measured where the world has a packer."""
 SEEDS, QUICK_SEEDS = 8, 3
 """Mazes, and those of `--quick`."""
 
 
 def default_policies(world: World) -> list[str]:
     """The world's own policy, all others, and the variants, each once."""
-    return list(dict.fromkeys([world.config.policy, *names(), *VARIANTS]))
+    learned = [LEARNED] if world.packer else []
+    return list(dict.fromkeys([world.config.policy, *names(), *learned, *VARIANTS]))
 
 
 def split_policies(text: str) -> list[str]:
@@ -85,7 +89,7 @@ def bench_policies(
     world = World.load(plan.world)
     wanted = policies if policies is not None else default_policies(world)
     for policy in wanted:
-        find(policy, world.config.block_frames)
+        world.policy(policy)
     check(
         plan.short > plan.warm_up * world.config.block_frames,
         f"Walks of {plan.short} frames end before they are warm; ask for more than "
