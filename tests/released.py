@@ -18,7 +18,7 @@ from worldrt.kernels.attention import attend
 class Kept(NamedTuple):
     """One frame in one layer."""
 
-    index: int
+    frame: int
     key: Tensor
     """[B, F, H, D] raw."""
     value: Tensor
@@ -98,7 +98,7 @@ class Released:
         del layer, query
 
     def positions(self, buffer: list[Kept]) -> list[float]:
-        return [float(one.index) for one in buffer]
+        return [float(one.frame) for one in buffer]
 
 
 class LongLive(Released):
@@ -124,9 +124,9 @@ class LongLive(Released):
             buffer[:] = buffer[: self.sink] + fresh[-(self.window - self.sink) :]
         else:
             buffer[:] = fresh
-        where = [float(one.index) for one in buffer]
+        where = [float(one.frame) for one in buffer]
         keys = rope(torch.cat([one.key for one in buffer], 1), where, self.rows, self.columns)
-        own = [float(one.index) for one in fresh]
+        own = [float(one.frame) for one in fresh]
         queries = rope(query, own, self.rows, self.columns)
         return attend(queries, keys, torch.cat([one.value for one in buffer], 1))
 
@@ -177,7 +177,7 @@ class Tether(Released):
             for one in candidates
         ]
         mass = torch.softmax(torch.stack(logits), 0).tolist()
-        ids = [one.index for one in candidates]
+        ids = [one.frame for one in candidates]
         reach = max(1.0, 0.5 * (max(ids) - min(ids) + 1))
         scores: list[float] = []
         for i, own in enumerate(mass):
@@ -194,7 +194,7 @@ class Tether(Released):
             candidates[index]
             if index < self.memory
             else Kept(
-                candidates[index].index,
+                candidates[index].frame,
                 self.aligned(candidates[index].key, [one.key for one in trusted]),
                 self.aligned(candidates[index].value, [one.value for one in trusted]),
             )

@@ -23,7 +23,7 @@ LAYERS = (
     {"model", "layer", "codec", "conditioning", "packing"},
     {"simulators"},
     {"sampler", "forecast", "world", "starts"},
-    {"history", "rollout", "schedule"},
+    {"history", "rollout", "schedule", "clock"},
     {"session", "snapshot"},
     {"render", "server", "workers", "bench", "training", "doctor", "client"},
     {"cli"},

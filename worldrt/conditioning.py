@@ -20,6 +20,10 @@ MASK_SIDE = 4
 """The mask's grid within a latent cell, a side."""
 
 
+CONTENT = 64
+"""Numbers that tell what a view is about, see `content`."""
+
+
 def spatial_channels(latent_channels: int) -> int:
     """Channels of the spatial condition: the remembered latents and their mask."""
     return latent_channels + MASK_SIDE**2
@@ -67,3 +71,17 @@ def spatial_maps(codec: Codec, splat: Tensor, mask: Tensor) -> SpatialMaps:
     grain = codec.stride // MASK_SIDE
     cells = pixel_unshuffle(avg_pool2d(mask, grain), MASK_SIDE)
     return SpatialMaps(torch.cat([hint, cells], dim=1), hint)
+
+
+def content(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What frames show, coarsely, for a world without prompts: mean colours on a 4 x 4 grid.
+
+    Args:
+        images: [T, 4, Y, X] RGB and inverse depth, -1 to 1.
+
+    Returns:
+        [CONTENT], about 0.
+    """
+    cells = [np.array_split(row, 4, axis=-1) for row in np.array_split(images, 4, axis=-2)]
+    means = [cell.mean(axis=(0, -2, -1)) for row in cells for cell in row]
+    return np.concatenate(means).astype(np.float32, copy=False)

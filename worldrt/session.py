@@ -5,9 +5,7 @@ the cache and the memory. All that a session keeps is bounded: the cache by its 
 cloud by its capacity, one pose and one random generator.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -17,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldrt.clock import Clock
 from worldrt.codec import pack, unpack
-from worldrt.conditioning import camera_maps, spatial_maps
+from worldrt.conditioning import CONTENT, camera_maps, content, spatial_maps
 from worldrt.config import check
 from worldrt.errors import ConfigError, SessionClosed, ShapeError
 from worldrt.geometry.keys import Keys
@@ -64,10 +63,6 @@ class Chunk:
     def block_ms(self) -> float:
         """Milliseconds from the poses to the frames and the updated memory."""
         return sum(self.stage_ms.values())
-
-
-CONTENT = 64
-"""Numbers that tell what a view is about, see `content`."""
 
 
 class _Plan(NamedTuple):
@@ -120,7 +115,7 @@ class Session:
         """Frames generated so far."""
         self._random = torch.Generator(world.device).manual_seed(seed)
         self._latent_camera = world.camera.scaled(1 / config.codec.stride)
-        self._clock = _Clock(self.cache)
+        self._clock = Clock(self.cache)
         self._content = np.zeros(CONTENT, np.float32)
         self._receipts: tuple[Receipt, ...] = ()
         self._open = True
@@ -296,34 +291,3 @@ def batched_keys(actions: Sequence[Keys], size: int) -> Iterator[tuple[Keys, ...
     for first in range(0, len(actions), size):
         keys = tuple(actions[first : first + size])
         yield keys + (Keys(0),) * (size - len(keys))
-
-
-def content(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What frames show, coarsely, for a world without prompts: mean colours on a 4 x 4 grid.
-
-    Args:
-        images: [T, 4, Y, X] RGB and inverse depth, -1 to 1.
-
-    Returns:
-        [CONTENT], about 0.
-    """
-    cells = [np.array_split(row, 4, axis=-1) for row in np.array_split(images, 4, axis=-2)]
-    means = [cell.mean(axis=(0, -2, -1)) for row in cells for cell in row]
-    return np.concatenate(means).astype(np.float32, copy=False)
-
-
-class _Clock:
-    """Adds up the milliseconds of stages; the cache's own work is a stage of its own."""
-
-    def __init__(self, cache: KVCache) -> None:
-        self.stage_ms: dict[str, float] = {}
-        self._cache = cache
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        began, cache = time.perf_counter(), self._cache.seconds
-        yield
-        policy = self._cache.seconds - cache
-        spent = time.perf_counter() - began - policy
-        for name, seconds in ((stage, spent), ("policy", policy)):
-            self.stage_ms[name] = self.stage_ms.get(name, 0.0) + 1000 * seconds

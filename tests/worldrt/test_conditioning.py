@@ -8,8 +8,10 @@ from torch.nn.functional import avg_pool2d
 from tests.tiny import standing
 from worldrt.conditioning import (
     CAMERA_CHANNELS,
+    CONTENT,
     MASK_SIDE,
     camera_maps,
+    content,
     spatial_channels,
     spatial_maps,
 )
@@ -78,3 +80,14 @@ def test_mask_cells_are_means_of_their_pixels_row_by_row(world: World) -> None:
             found = cells[:, MASK_SIDE * row + column, 3, 5]
             torch.testing.assert_close(found, wanted)
     torch.testing.assert_close(cells.mean(1, keepdim=True), avg_pool2d(mask, 8))
+
+
+def test_content_tells_views_apart_by_place_and_colour() -> None:
+    """Mean colours of 16 cells: another order of the pixels in a cell is the same view."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (2, 4, 16, 24)).astype(np.float32)
+    found = content(images)
+    assert found.shape == (CONTENT,) and found.dtype == np.float32
+    cell = images[:, :, :4, :6]
+    np.testing.assert_allclose(found[:4], cell.mean(axis=(0, 2, 3)), atol=1e-6)
+    np.testing.assert_allclose(content(images[:, :, ::-1][..., ::-1])[:4], found[-4:], atol=1e-6)

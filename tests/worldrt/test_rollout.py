@@ -188,22 +188,18 @@ def test_recompute_at_once_lets_the_first_frames_see_the_last(
     tiny: Transformer, prompt: Tensor
 ) -> None:
     first, last = noises(2, 3)[:, 0]
-    rolls = [
-        rollout(tiny, prompt, f"recompute:first=3,last=3,at_once={flag}", 3)
-        for flag in ("true", "false")
-    ]
     noise = noises(1, 3)[0]
-    found: list[Tensor] = []
-    for roll in rolls:
+
+    def after_both(spec: str) -> Tensor:
+        roll = rollout(tiny, prompt, spec, 3)
         roll.give(first)
         roll.give(last)
-        found.append(generate(roll, noise))
-    assert roll.cache.occupancy()[Region.RECENT].frames == 9
-    assert (found[0] - found[1]).abs().max() > 1e-3
-    ordered = rollout(tiny, prompt, "full", 3)
-    ordered.give(first)
-    ordered.give(last)
-    close(found[1], generate(ordered, noise))
+        return generate(roll, noise)
+
+    options = "recompute:first=3,last=3,at_once="
+    at_once, in_order = after_both(f"{options}true"), after_both(f"{options}false")
+    assert (at_once - in_order).abs().max() > 1e-3
+    close(in_order, after_both("full"))
 
 
 def test_history_keeps_no_key_and_covers_what_it_says(tiny: Transformer, prompt: Tensor) -> None:
@@ -287,29 +283,25 @@ def test_state(tiny: Transformer, prompt: Tensor, anchor: int) -> None:
     assert roll.cache.positions()[Region.SINK] == [float(index) for index in range(anchor)]
 
 
-def test_reground_puts_what_was_given_right_behind_the_block(
+def test_reground_depends_on_the_last_frame_given_and_on_no_other(
     tiny: Transformer, prompt: Tensor
 ) -> None:
-    """The same context written by hand: the frame alone at 0, moved to where it stands."""
-    roll = rollout(tiny, prompt, "reground:recent=3", 3)
     draws, ahead = noises(4, 3), noises(4, 1)[:, 0]
-    for noise, frame in zip(draws, ahead, strict=True):
-        roll.give_sink(frame)
-        latents = generate(roll, noise)
-    # Position independent: rewriting the same frame changes nothing, another one does.
-    assert roll.cache.positions()[Region.SINK] == [12.0]
-    assert roll.cache.occupancy()[Region.SINK].frames == 1
-    repeat = rollout(tiny, prompt, "reground:recent=3", 3)
-    for noise, frame in zip(draws, ahead, strict=True):
-        repeat.give_sink(frame.roll(1, -1))
-        repeat.give_sink(frame)
-        again = generate(repeat, noise)
-    assert torch.equal(again, latents)
-    repeat = rollout(tiny, prompt, "reground:recent=3", 3)
-    for noise, frame in zip(draws, ahead, strict=True):
-        repeat.give_sink(frame.roll(1, -1))
-        again = generate(repeat, noise)
-    assert (again - latents).abs().max() > 1e-3
+
+    def roll(*shifts: int) -> tuple[Rollout, Tensor]:
+        """Each block's sink is written once for each shift of what lies ahead."""
+        one, made = rollout(tiny, prompt, "reground:recent=3", 3), list[Tensor]()
+        for noise, frame in zip(draws, ahead, strict=True):
+            for shift in shifts:
+                one.give_sink(frame.roll(shift, -1))
+            made.append(generate(one, noise))
+        return one, made[-1]
+
+    once, latents = roll(0)
+    assert once.cache.positions()[Region.SINK] == [12.0]  # right behind the block, 9 to 11
+    assert once.cache.occupancy()[Region.SINK].frames == 1
+    assert torch.equal(roll(1, 0)[1], latents)
+    assert (roll(1)[1] - latents).abs().max() > 1e-3
 
 
 # What a switch does, and what is refused.
