@@ -30,6 +30,11 @@ def test_failure_names_the_policy_and_ends_the_others() -> None:
     assert active_children() == []
 
 
+def test_failure_says_what_the_caller_left() -> None:
+    with pytest.raises(WorldrtError, match="division by zero\\); nothing was written.$"):
+        list(spread(eval, ["1 / 0"], "nothing was written"))
+
+
 def test_killed_process_is_a_failure_too() -> None:
     with pytest.raises(WorldrtError, match="Policy .* failed \\(BrokenProcessPool"):
         list(spread(eval, ["__import__('os')._exit(9)"]))

@@ -11,7 +11,16 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from tests.bench.rows import made_up, two_dozen
-from worldrt.bench.policy_plots import Look, Point, label, looks, plot_bytes, plot_quality
+from worldrt.bench.policy_plots import (
+    Line,
+    Look,
+    Point,
+    label,
+    looks,
+    plot_bytes,
+    plot_growth,
+    plot_quality,
+)
 from worldrt.errors import OutputError
 from worldrt.video import read_image
 
@@ -25,7 +34,7 @@ def coloured(picture: np.ndarray, colour: str) -> int:
 
 
 def test_every_policy_looks_different() -> None:
-    found = looks(two_dozen())
+    found = looks([row.policy for row in two_dozen()])
     assert len(set(found)) == 24
     # Variants share the colour and the dash of their policy.
     assert len({look[:2] for look in found[2:6]}) == 1
@@ -36,14 +45,26 @@ def test_quality_shows_every_policy_in_its_colour(tmp_path: Path) -> None:
     rows = two_dozen()
     plot_quality(tmp_path / "quality.png", rows, 15, MARKS)
     picture = read_image(tmp_path / "quality.png")
-    assert all(coloured(picture, look.colour) > 100 for look in looks(rows))
+    assert all(coloured(picture, look.colour) > 100 for look in looks([row.policy for row in rows]))
 
 
 def test_bytes_shows_every_policy_in_its_colour(tmp_path: Path) -> None:
     rows = two_dozen()
     plot_bytes(tmp_path / "bytes.png", rows, 256)
     picture = read_image(tmp_path / "bytes.png")
-    assert all(coloured(picture, look.colour) > 100 for look in looks(rows))
+    assert all(coloured(picture, look.colour) > 100 for look in looks([row.policy for row in rows]))
+
+
+def test_growth_shows_every_policy_in_its_colour(tmp_path: Path) -> None:
+    lines = [
+        Line(row.policy, [500, 1000], [row.cache_bytes] * 2, [row.block_ms] * 2)
+        for row in two_dozen()
+    ]
+    plot_growth(tmp_path / "growth.png", lines)
+    picture = read_image(tmp_path / "growth.png")
+    # Two panels and the legend.
+    found = looks([line.policy for line in lines])
+    assert all(coloured(picture, look.colour) > 100 for look in found)
 
 
 @pytest.mark.parametrize("early", [False, True])
@@ -78,3 +99,5 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
         plot_quality(tmp_path / "no" / "a.png", [made_up("full")], 15, MARKS)
     with pytest.raises(OutputError):
         plot_bytes(tmp_path / "no" / "a.png", [made_up("full")], 256)
+    with pytest.raises(OutputError):
+        plot_growth(tmp_path / "no" / "a.png", [Line("full", [1], [1], [1.0])])

@@ -165,6 +165,7 @@ def plain(text: str) -> str:
         (["bench"], ["Measure a world", "world", "soak"]),
         (["bench", "world"], ["held-out mazes", "--seeds", "--policy", "--out"]),
         (["bench", "soak"], ["thousands of blocks", "--blocks", "--policy", "--start", "--out"]),
+        (["bench", "growth"], ["each policy's cache", "--blocks", "--policies", "--out"]),
     ],
 )
 def test_help_of_each_command(
@@ -231,6 +232,8 @@ def test_render_says_what_it_assumed(
         ("bench world WORLD --seeds 0", "0 mazes"),
         ("bench soak WORLD --blocks 50", "50 blocks ends before it is warm"),
         ("bench soak WORLD --blocks 51 --start rom", "did you mean 'room'"),
+        ("bench growth --blocks 119", "119 blocks end before 20 rows are noted"),
+        ("bench growth --policies windw", "did you mean 'window'"),
     ],
 )
 def test_mistakes_are_one_sentence_and_leave_nothing(

@@ -18,7 +18,7 @@ from PIL import Image
 
 from tests.tiny import BLOCK, write_world
 from worldrt import render as module
-from worldrt.bench.soak import _resident_mb
+from worldrt.bench.soak import resident_mb
 from worldrt.errors import (
     CheckpointError,
     ConfigError,
@@ -283,7 +283,7 @@ def test_long_video_takes_no_more_memory_than_a_short_one(
 
     def note(tally: Tally, chunk: Chunk) -> None:
         add(tally, chunk)
-        noted.append(_resident_mb())
+        noted.append(resident_mb())
 
     monkeypatch.setattr(Tally, "add", note)
     report = render(replace(order, path="random:1", seconds=120))

@@ -93,6 +93,34 @@ class BenchPolicies:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchGrowth:
+    """Play thousands of random blocks through each policy's cache and note whether it grows.
+
+    No world is needed: a small cache alone, one process a core.
+    """
+
+    out: Path = Path("out/growth")
+    """Folder for growth.json and growth.png."""
+    blocks: int = 10_000
+    """Blocks of each policy; one that keeps everything plays 500 at most."""
+    policies: str | None = None
+    """What to play, "NAME;NAME:key=value,..."; default: all policies."""
+
+    def run(self) -> None:
+        import msgspec
+        from rich.console import Console
+
+        from worldrt.bench.growth import bench_growth
+        from worldrt.bench.policies import split_policies
+        from worldrt.bench.policy_table import WIDTH
+
+        policies = None if self.policies is None else split_policies(self.policies)
+        report, table = bench_growth(self.out, self.blocks, policies)
+        Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+        print(msgspec.json.encode(report).decode())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bench:
     """Measure a world; figures, plots and pictures go to a folder."""
 
@@ -100,6 +128,7 @@ class Bench:
         Annotated[BenchWorld, tyro.conf.subcommand("world")]
         | Annotated[BenchSoak, tyro.conf.subcommand("soak")]
         | Annotated[BenchPolicies, tyro.conf.subcommand("policies")]
+        | Annotated[BenchGrowth, tyro.conf.subcommand("growth")]
     )
     """What to measure."""
 

@@ -17,9 +17,11 @@ from worldrt.errors import WorldrtError
 
 Result = TypeVar("Result")
 
+KEPT = "the rows finished before are kept, and the same command goes on from there"
+
 
 def spread(
-    work: Callable[[str], Result], policies: Sequence[str]
+    work: Callable[[str], Result], policies: Sequence[str], left: str = KEPT
 ) -> Generator[tuple[str, Result], None, None]:
     """Do `work` for each policy, one a core at a time, and give the results as they come.
 
@@ -28,6 +30,7 @@ def spread(
     Args:
         work: can be pickled; runs in a fresh process with one thread.
         policies: names, at least one, all different.
+        left: what a failure leaves behind, the end of its sentence.
 
     Raises:
         WorldrtError: one of them failed, by name.
@@ -46,7 +49,7 @@ def spread(
                 bar.update(task, description=" | ".join(running.values()))
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     policy = running.pop(future)
-                    result = _result(future, policy)
+                    result = _result(future, policy, left)
                     bar.advance(task)
                     yield policy, result
         except BaseException:
@@ -62,14 +65,13 @@ def _begin() -> None:
     cv2.setNumThreads(1)
 
 
-def _result(future: Future[Result], policy: str) -> Result:
+def _result(future: Future[Result], policy: str, left: str) -> Result:
     try:
         return future.result()
     except Exception as error:  # whatever it was, the policy's name belongs to it
         why = str(error).rstrip(".") or "no reason given"
         raise WorldrtError(
-            f"Policy {policy!r} failed ({type(error).__name__}: {why}); the rows finished before "
-            "are kept, and the same command goes on from there."
+            f"Policy {policy!r} failed ({type(error).__name__}: {why}); {left}."
         ) from error
 
 

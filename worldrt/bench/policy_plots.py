@@ -1,4 +1,4 @@
-"""The comparison of cache policies as pictures: quality over a walk, and quality against bytes."""
+"""Cache policies as pictures: quality over a walk, quality against bytes, and what grows."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -43,12 +43,21 @@ class Point(NamedTuple):
     look: Look
 
 
-def looks(rows: Sequence[PolicyRow]) -> list[Look]:
+class Line(NamedTuple):
+    """What a policy's cache costs as a rollout goes on, [N] each."""
+
+    policy: str
+    blocks: Sequence[int]
+    bytes: Sequence[int]
+    block_ms: Sequence[float]
+
+
+def looks(policies: Sequence[str]) -> list[Look]:
     """A colour and dash for each policy, a marker for each of its variants."""
     families: dict[str, int] = {}
     found = []
-    for row in rows:
-        name = row.policy.partition(":")[0]
+    for policy in policies:
+        name = policy.partition(":")[0]
         variants = families.setdefault(name, 0)
         families[name] += 1
         family = list(families).index(name)
@@ -79,7 +88,7 @@ def plot_quality(path: Path, rows: Sequence[PolicyRow], fps: int, marks: Sequenc
     # The mean of those that go to the end, so that it is of the same policies all the way.
     mean = np.mean([row.curve for row in rows if len(row.curve) == longest], axis=0)
     lines: list[tuple[float, Line2D]] = []
-    for row, look in zip(rows, looks(rows), strict=True):
+    for row, look in zip(rows, looks([row.policy for row in rows]), strict=True):
         seconds = np.arange(1, len(row.curve) + 1)
         so_far = np.cumsum(np.array(row.curve) - mean[: len(seconds)]) / seconds
         above.plot((seconds - 0.5) * fps, row.curve, look.dash, color=look.colour, linewidth=1.0)
@@ -123,7 +132,7 @@ def plot_bytes(path: Path, rows: Sequence[PolicyRow], frames: int) -> None:
     figure = Figure(figsize=(13, 6.5), dpi=120, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharex=True)
-    drawn = list(zip(rows, looks(rows), strict=True))
+    drawn = list(zip(rows, looks([row.policy for row in rows]), strict=True))
     quality = [Point(row.policy, row.cache_bytes / 1e6, row.psnr, look) for row, look in drawn]
     gains = [
         Point(row.policy, row.cache_bytes / 1e6, row.revisit.gain, look)
@@ -137,6 +146,47 @@ def plot_bytes(path: Path, rows: Sequence[PolicyRow], frames: int) -> None:
     figure.set_layout_engine("none")
     for axes, points in ((left, quality), (right, gains)):
         label(axes, points)
+    _write(path, canvas)
+
+
+def plot_growth(path: Path, lines: Sequence[Line]) -> None:
+    """Write the bytes of each cache and the time of a block against the blocks so far.
+
+    The legend has the largest cache first.
+
+    Args:
+        path: a picture file in a folder that exists.
+        lines: at least one.
+
+    Raises:
+        OutputError: the folder is missing or the disk refused.
+    """
+    figure = Figure(figsize=(11, 8), dpi=120, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharex=True)
+    handles: list[tuple[int, Line2D]] = []
+    for line, look in zip(lines, looks([line.policy for line in lines]), strict=True):
+        style = {"color": look.colour, "linewidth": 1.6, "marker": look.marker, "markersize": 5}
+        kilobytes = [number / 1e3 for number in line.bytes]
+        (handle,) = above.plot(line.blocks, kilobytes, look.dash, label=line.policy, **style)
+        below.plot(line.blocks, line.block_ms, look.dash, **style)
+        handles.append((line.bytes[-1], handle))
+    above.set_title("What a cache costs as the rollout goes on", loc="left", fontweight="bold")
+    above.set_ylabel("cache, KB")
+    above.set_yscale("log")
+    above.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    below.set_ylabel("block, ms")
+    below.set_ylim(bottom=0)
+    below.set_xlabel("block")
+    for axes in (above, below):
+        _plain(axes)
+    handles.sort(key=lambda found: -found[0])
+    figure.legend(
+        handles=[handle for _, handle in handles],
+        loc="outside right center",
+        frameon=False,
+        fontsize=9,
+    )
     _write(path, canvas)
 
 

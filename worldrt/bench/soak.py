@@ -105,11 +105,11 @@ def _note(number: int, spent: list[float], session: Session) -> SoakRow:
         cache_bytes=session.cache.nbytes,
         cloud_bytes=session.cloud.bytes,
         cloud_points=len(session.cloud),
-        process_mb=round(_resident_mb(), 1),
+        process_mb=round(resident_mb(), 1),
     )
 
 
-def _resident_mb() -> float:
+def resident_mb() -> float:
     """Resident memory now where the system tells it, else the most so far."""
     status = Path("/proc/self/statm")
     if status.exists():

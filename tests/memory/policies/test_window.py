@@ -3,14 +3,15 @@
 import pytest
 
 from worldrt.memory.policies.window import build
-from worldrt.memory.policy import Partition, absolute
+from worldrt.memory.policy import Partition
+from worldrt.memory.positions import Absolute
 
 
 @pytest.mark.parametrize("block_frames", [1, 3, 4])
 def test_defaults_are_whole_blocks(block_frames: int) -> None:
     policy = build(block_frames=block_frames)
     assert policy.partition == Partition(sink=block_frames, recent=2 * block_frames)
-    assert policy.positions is absolute and policy.packer is None
+    assert policy.positions == Absolute() and policy.mid is None and not policy.moves
 
 
 def test_options() -> None:
