@@ -14,16 +14,15 @@ from torch import Tensor
 from worldrt.errors import CacheError, ShapeError
 from worldrt.kernels.rope import rotate
 from worldrt.memory.buckets import sign_planes
-from worldrt.memory.coded import CodedRows
 from worldrt.memory.compress import Grid
-from worldrt.memory.dense import DenseRows
 from worldrt.memory.learned import LearnedPacker
-from worldrt.memory.mid import Look, Mid, MidPart
+from worldrt.memory.mid import Look, Mid
 from worldrt.memory.occupancy import Occupancy, count
 from worldrt.memory.packed import Packed
 from worldrt.memory.policy import Policy, SwitchMode
-from worldrt.memory.rows import Place, Rows, Write
+from worldrt.memory.rows import Place, Write
 from worldrt.memory.slots import CacheShape, Note, Region, Span
+from worldrt.memory.storage import open_rows
 from worldrt.memory.timeline import Move, Timeline
 
 
@@ -48,7 +47,7 @@ class KVCache:
         self._time = Timeline(policy, shape.block_frames)
         self._device = device
         bounds = policy.bounds(shape.block_frames)
-        self._rows = _open_rows(policy, shape, self._time.slots.capacity, dtype, device)
+        self._rows = open_rows(policy, shape, self._time.slots.capacity, dtype, device)
         self._mid = policy.mid.open(shape, bounds, self._rows.tail) if policy.mid else Mid()
         self.seconds = 0.0
         """Host time spent so far on bookkeeping, on moving keys and on choosing them."""
@@ -296,23 +295,18 @@ class KVCache:
 
     def _make_room(self, frames: int) -> None:
         """Let frames leave `recent`; the mid partition takes them."""
-        slots, mid = self._time.slots, self.policy.mid
+        slots, part = self._time.slots, self.policy.mid
         if self.policy.partition.recent is None and slots.free < frames:
             slots.grow(2 * slots.capacity)
             self._rows.grow(slots.capacity)
-        for group in self._time.leaving(frames, self._mid.frames if self._mid else 0):
-            if self._mid is not None and mid is not None:
-                self._hand_over(group, self._mid, mid)
+        for group in self._time.leaving(frames, self._mid.frames):
+            if part is not None and part.by_layer:
+                for layer in range(self.shape.layers):
+                    keys, values = self._rows.take(group, part.raw, slice(layer, layer + 1))
+                    self._mid.admit_layer(layer, group, keys[0], values[0])
+            elif part is not None:
+                self._mid.admit(group, *self._rows.take(group, part.raw))
             self._time.forget(group)
-
-    def _hand_over(self, group: Sequence[Span], mid: Mid, part: MidPart) -> None:
-        """Give frames to the mid partition."""
-        if not part.by_layer:
-            mid.admit(group, *self._rows.take(group, part.raw))
-            return
-        for layer in range(self.shape.layers):
-            keys, values = self._rows.take(group, part.raw, slice(layer, layer + 1))
-            mid.admit_layer(layer, group, keys[0], values[0])
 
     def _move(self, moves: Sequence[Move]) -> None:
         """Frames whose position is another now are rotated anew from their raw keys."""
@@ -341,21 +335,3 @@ class KVCache:
             self.seconds += time.perf_counter() - began
             parts = self._mid.parts(layer)
         return self._rows.attend(layer, place, turned, write, parts)
-
-
-def _open_rows(
-    policy: Policy,
-    shape: CacheShape,
-    slots: int,
-    dtype: torch.dtype,
-    device: torch.device | None,
-) -> Rows:
-    """The rows that a policy needs."""
-    mid = policy.mid
-    room = mid.room(shape, policy.bounds(shape.block_frames)) if mid else 0
-    weights = mid.weights if mid else "none"
-    if policy.codec is not None:
-        return CodedRows(policy.codec, shape, slots, room, weights, dtype, device)
-    return DenseRows(
-        shape, slots, room, raw=policy.moves, weights=weights, dtype=dtype, device=device
-    )
