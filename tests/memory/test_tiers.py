@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.cache_peak import MAZE, WAN, cache_peak
-from tests.list_cache import DOT, ODD, Array, play, turned
-from tests.slow_cache import Piece, SlowCache, close, soak
+from tests.list_cache import ODD, Array, play, turned
+from tests.slow_cache import Piece, SlowCache, close
 from worldrt.errors import ConfigError
 from worldrt.memory.cache import KVCache
 from worldrt.memory.mid import Bounds
@@ -20,6 +20,7 @@ from worldrt.memory.tiers import LayerTiers, Tiers
 
 MIXED = np.random.default_rng(1).integers(1, 4, 30).tolist()
 STEADY = [3] * 20
+ABSOLUTE = Absolute()
 
 
 def policy(
@@ -28,7 +29,7 @@ def policy(
     sink: int = 1,
     recent: int = 2,
     coded: bool = False,
-    positions: PositionMap = Absolute(),
+    positions: PositionMap = ABSOLUTE,
 ) -> Policy:
     """A policy of this mid, whose sink and recent frames are in its codec too or in none."""
     return Policy(
@@ -288,13 +289,6 @@ def test_bytes_are_constant_and_those_of_packed_codes() -> None:
     assert before == codes + means + sketches + indices + rows
     assert cache.occupancy()[Region.MID].bytes == before - rows
     assert cache.occupancy()[Region.MID].frames == 9
-
-
-def test_a_soak() -> None:
-    cache = KVCache(find("soft:history=12", 3), DOT)
-    before = cache.nbytes
-    soak(cache, DOT, 2_000)
-    assert cache.nbytes == before and cache.frames == 6_000
 
 
 @pytest.mark.parametrize(
