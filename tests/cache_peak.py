@@ -1,5 +1,7 @@
 """What a cache costs at its fullest, workspaces included."""
 
+from functools import cache
+
 import torch
 
 from tests.peak import peak
@@ -13,6 +15,7 @@ MAZE = CacheShape(layers=6, heads=4, head_dim=64, rows=6, columns=8, block_frame
 """The shipped world's, at blocks of 3."""
 
 
+@cache
 def cache_peak(spec: str, shape: CacheShape, history: int = 42) -> int:
     """Most bytes that live at once in a rollout in bfloat16; what a pass is given is not counted.
 
@@ -26,12 +29,12 @@ def cache_peak(spec: str, shape: CacheShape, history: int = 42) -> int:
     query, key, value = torch.ones(size, dtype=torch.bfloat16)
     full = -(-history // frames)
     with peak() as found:
-        cache = KVCache(find(spec, frames), shape, torch.bfloat16)
+        kept = KVCache(find(spec, frames), shape, torch.bfloat16)
         for block in range(full + 3):
-            cache.open_block(frames)
-            cache.begin_pass(first=True, clean=True)
+            kept.open_block(frames)
+            kept.begin_pass(first=True, clean=True)
             # Until the cache is full it is enough to hold places in it.
             for layer in range(shape.layers if block >= full else 0):
-                cache.attend(layer, query, key, value)
-            cache.commit()
+                kept.attend(layer, query, key, value)
+            kept.commit()
     return found.bytes
