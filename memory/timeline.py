@@ -155,7 +155,7 @@ class Timeline:
                 span.position = position
             else:
                 reads.append((span, position))
-        shift = fresh[-1].position - fresh[-1].frame
+        shift = where[-1] - self.kept[-1].frame
         written = [lying.get(frame) or Span(frame, -1, frame + shift) for frame in frames]
         return frames, written, reads
 

@@ -23,7 +23,12 @@ from worldrt.errors import (
     UnexpectedTensor,
     WorldrtError,
 )
+from worldrt.geometry.keys import parse_keys
 from worldrt.memory.learned import LearnedPacker
+from worldrt.memory.packed import Packed
+from worldrt.memory.slots import Region
+from worldrt.session import Session
+from worldrt.starts import Start
 from worldrt.world import World, find_world, shipped
 
 
@@ -231,3 +236,33 @@ def test_stride_that_the_mask_does_not_fit_is_refused(tmp_path: Path, world_fold
     (folder / "world.toml").write_text(text)
     with pytest.raises(ConfigError, match="multiple of 4, got 2"):
         World.load(str(folder))
+
+
+def test_the_learned_packer_takes_its_place_in_the_policy(
+    packed_folder: Path, world: World, start: Start
+) -> None:
+    """Old blocks become its six tokens, standing at its cells; the pooled packer is another."""
+    packed = World.load(str(packed_folder))
+    policy = packed.policy("pack:packer=learned,mid=3,top=2")
+    assert isinstance(policy.mid, Packed) and policy.mid.packer is packed.packer
+    path = parse_keys("W*24 J*16")
+    walks: dict[str, torch.Tensor] = {}
+    for kind in ("learned", "pooled"):
+        session = Session(packed, start, seed=3, policy=f"pack:packer={kind},mid=3,top=2")
+        chunks = list(session.stream(path))
+        walks[kind] = torch.cat([chunk.latents for chunk in chunks])
+        held = chunks[-1].partitions[Region.MID]
+        assert held.frames == 3 * 4
+        assert held.tokens == 2 * (6 if kind == "learned" else 2 * 2 * 2)
+    # The first blocks see nothing packed.
+    assert torch.equal(walks["learned"][:4], walks["pooled"][:4])
+    assert not torch.equal(walks["learned"][-4:], walks["pooled"][-4:])
+
+
+def test_a_world_without_a_packer_refuses_the_learned_one(world: World) -> None:
+    with pytest.raises(ConfigError) as caught:
+        world.policy("pack:packer=learned")
+    assert str(caught.value) == (
+        "World 'tiny' has no learned packer; say packer=pooled, or train one with "
+        "`worldrt train packer`."
+    )
