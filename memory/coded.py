@@ -21,7 +21,7 @@ from worldrt.memory.quantize import Codec, FrameCodes
 from worldrt.memory.rows import ALL, Place, Write, targets
 from worldrt.memory.slots import CacheShape, Span, runs
 
-TILES = 32
+TILES = 16
 """Least number of tiles that full rows are read in: a tile's share of the peak."""
 
 
@@ -120,14 +120,15 @@ class CodedRows:
         """Nothing: keys are turned as they are read."""
 
     def take(self, spans: Sequence[Span], raw: bool, layers: slice = ALL) -> tuple[Tensor, Tensor]:
+        stretches = runs([span.slot for span in spans])
+
+        def read(row: FrameCodes, layer: int) -> Tensor:
+            found = [row.read(layer, slot, frames) for _, slot, frames in stretches]
+            return torch.cat(found, dim=1).to(self._dtype)
+
+        which = range(self._shape.layers)[layers]
         found = [
-            torch.stack(
-                [
-                    torch.cat([row.read(layer, span.slot) for span in spans], dim=1).to(self._dtype)
-                    for layer in range(self._shape.layers)[layers]
-                ]
-            )
-            for row in (self._keys, self._values)
+            torch.stack([read(row, layer) for layer in which]) for row in (self._keys, self._values)
         ]
         if not raw:
             table = self._rope.table([span.position for span in spans], self._device)

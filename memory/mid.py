@@ -63,6 +63,8 @@ class Mid:
 
     tokens: int = 0
     """Tokens at the start of the tail that the current block's passes read."""
+    apart: int = 0
+    """Tokens that they read besides, in `parts`; the mean over layers."""
     frames: int = 0
     """Latent frames that these tokens stand for."""
     width: float = 0.0

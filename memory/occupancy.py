@@ -41,5 +41,5 @@ def count(time: Timeline, rows: Rows, mid: Mid, tokens: int) -> dict[Region, Occ
         )
     }
     own = mid.nbytes + mid.tokens * rows.token_bytes
-    found[Region.MID] = Occupancy(mid.frames, mid.tokens, own)
+    found[Region.MID] = Occupancy(mid.frames, mid.tokens + mid.apart, own)
     return found

@@ -96,6 +96,8 @@ class TierStore(Mid):
 
     def lay_out(self, start: float, spans: Sequence[Span]) -> None:
         del spans
+        tokens = [tiers.tokens for tiers in self._layers]
+        self.apart = round(sum(tokens) / len(tokens))
         places = [start + age for age in range(self.frames)]
         self._times = self._rope.times(places, self._weight.device)
 
@@ -103,7 +105,7 @@ class TierStore(Mid):
         return self._draw(self._layers[layer]) if self.frames else None
 
     def flush(self) -> None:
-        self.frames, self.width = 0, 0.0
+        self.frames, self.apart, self.width = 0, 0, 0.0
         for tiers in self._layers:
             tiers.frames = tiers.held = 0
 
@@ -168,6 +170,11 @@ class LayerTiers:
         codes = [row for codes in self._codes for row in codes]
         own = (*codes, *self._means, self._frames, self._averaged, self._sketches)
         return sum(tensor.nbytes for tensor in own)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are read: all of a whole frame, one of another."""
+        return self.held * self._tokens + self.frames - self.held
 
     def frame(self, place: int) -> Tensor:
         """[B] index of a whole frame."""

@@ -87,7 +87,7 @@ class Timeline:
         """
         count = self._policy.state
         state, block = self.block[:count], self.block[count:]
-        places = self._places(state or self.sink, self.recent, block, mid)
+        places = self._places(state or self.sink, self.recent, block, mid, self.cut)
         for span, position in zip(self.block, places.sink[:count] + places.block, strict=True):
             span.position = position
         sink = places.sink[: len(self.sink)]
@@ -146,7 +146,7 @@ class Timeline:
             fresh = [span for span in self.recent if span.frame >= frames[0]]
         before, last = self.kept[:-1], self.kept[-1:]
         count = min(len(self.sink), len(before))
-        places = self._places(before[:count], before[count:], last, Mid())
+        places = self._places(before[:count], before[count:], last, Mid(), cut=False)
         lying = {span.frame: span for span in fresh}
         reads: list[Move] = []
         where = places.sink + places.recent + places.block
@@ -174,6 +174,7 @@ class Timeline:
         recent: Sequence[Span],
         block: Sequence[Span],
         mid: Mid,
+        cut: bool,
     ) -> Places:
         layout = Layout(
             sink=[span.frame for span in sink],
@@ -181,6 +182,6 @@ class Timeline:
             own=mid.own,
             recent=[span.frame for span in recent],
             block=[span.frame for span in block],
-            cut=self.cut,
+            cut=cut,
         )
         return self._policy.positions(layout)

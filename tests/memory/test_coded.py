@@ -235,7 +235,7 @@ def test_room_grows_where_everything_is_kept() -> None:
     "shape, codec, least",
     [
         (WAN, "int4", 3.0),
-        (MAZE, "int4", 2.8),  # the workspace of a layer is a sixth of six layers
+        (MAZE, "int4", 2.7),  # the workspace of a layer is a sixth of six layers
     ],
     ids=["wan", "maze"],
 )
@@ -259,15 +259,3 @@ def test_a_pass_holds_a_tile_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
         play(KVCache(find(f"window:sink=0,recent={recent},codec=int4", 3), ODD), [3] * 30)
         assert max(seen) == max(1, (recent + 3) // TILES)
         seen.clear()
-
-
-def test_nothing_waits_for_the_device() -> None:
-    """A meta tensor has no numbers, so that nothing can have asked for one."""
-    cache = KVCache(replace(MOVED, codec=CODECS["int4"]), ODD, device=torch.device("meta"))
-    nothing = torch.zeros(2, 27, 2, 14, device="meta")
-    for _ in range(8):
-        cache.open_block(3)
-        cache.begin_pass(first=True, clean=True)
-        for layer in range(2):
-            assert cache.attend(layer, nothing, nothing, nothing).is_meta
-        cache.commit()

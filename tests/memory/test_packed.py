@@ -6,7 +6,7 @@ from torch import Tensor
 
 from worldrt.errors import ConfigError
 from worldrt.kernels.rope import Rope, rotate
-from worldrt.memory.compress import PooledPacker
+from worldrt.memory.compress import Grid, PooledPacker
 from worldrt.memory.mid import Bounds, Look, Tail
 from worldrt.memory.packed import Packed, PackedRing
 from worldrt.memory.slots import CacheShape, Span
@@ -15,18 +15,24 @@ DOT = CacheShape(layers=1, heads=1, head_dim=6, rows=1, columns=1, block_frames=
 """One token a block, so that an affinity can be computed by hand."""
 
 ODD = CacheShape(layers=2, heads=3, head_dim=14, rows=3, columns=5, block_frames=3)
-ANY = Bounds(3, 0)
 
 
-def ring(shape: CacheShape, mid: int, top: int) -> PackedRing:
+def ring(shape: CacheShape, mid: int, top: int) -> tuple[PackedRing, Tail]:
+    """A ring, and its tail filled with what must not be read."""
     part = Packed(blocks=mid, top=top, packer=PooledPacker())
-    size = (shape.layers, shape.batch, part.room(shape, ANY), shape.heads, shape.head_dim)
+    bounds = Bounds(shape.block_frames, 0)
+    size = (shape.layers, shape.batch, part.room(shape, bounds), shape.heads, shape.head_dim)
     tail = Tail(torch.full(size, torch.nan), torch.full(size, torch.nan), None)
-    return part.open(shape, ANY, tail)
+    return part.open(shape, bounds, tail), tail
 
 
-def push(kept: PackedRing, frame: int, keys: Tensor, values: Tensor) -> None:
-    kept.admit([Span(frame, 0, float(frame))], keys, values)
+def push(kept: PackedRing, frame: int, raw: Tensor, value: Tensor) -> None:
+    kept.admit([Span(frame, 0, 0.0)], raw, value)
+
+
+def look(layer: int, query: Tensor, *, first: bool = True) -> Look:
+    """A pass of which only raw queries are read."""
+    return Look(layer, first, False, query, *[torch.full_like(query, torch.nan)] * 4)
 
 
 def fill(kept: PackedRing, keys: list[float]) -> None:
@@ -37,17 +43,13 @@ def fill(kept: PackedRing, keys: list[float]) -> None:
         push(kept, frame, raw, value)
 
 
-def look(layer: int, query: Tensor, first: bool = True) -> Look:
-    return Look(layer, first, False, query, query, query, query, query)
-
-
-def choose(kept: PackedRing, queries: tuple[float, float]) -> list[list[float]]:
+def choose(kept: PackedRing, tail: Tail, queries: tuple[float, float]) -> list[list[float]]:
     """Values laid out for queries of this length along the same axis, a list for each sample."""
     kept.lay_out(0.0, [])
     query = torch.zeros(2, 4, 1, 6)
     query[..., 2] = torch.tensor(queries)[:, None, None] / 4  # four queries, summed
     kept.read(look(0, query))
-    return kept._tail.values[0, :, : kept.tokens, 0, 0].tolist()
+    return tail.values[0, :, : kept.tokens, 0, 0].tolist()
 
 
 @pytest.mark.parametrize(
@@ -67,32 +69,32 @@ def choose(kept: PackedRing, queries: tuple[float, float]) -> list[list[float]]:
     ],
 )
 def test_choice_by_hand(keys: list[float], mid: int, top: int, chosen: list[int]) -> None:
-    kept = ring(DOT, mid, top)
+    kept, tail = ring(DOT, mid, top)
     fill(kept, keys)
-    assert choose(kept, (1.0, 2.5)) == [chosen, chosen]
+    assert choose(kept, tail, (1.0, 2.5)) == [chosen, chosen]
 
 
 def test_samples_of_a_batch_choose_for_themselves() -> None:
-    kept = ring(DOT, 4, 2)
+    kept, tail = ring(DOT, 4, 2)
     fill(kept, [1, 2, 3, 4])
-    assert choose(kept, (1.0, -1.0)) == [[2, 3], [0, 1]]
+    assert choose(kept, tail, (1.0, -1.0)) == [[2, 3], [0, 1]]
 
 
 def test_only_the_first_pass_chooses() -> None:
-    kept = ring(DOT, 4, 1)
+    kept, tail = ring(DOT, 4, 2)
     fill(kept, [1, 2, 3, 4])
-    before = choose(kept, (1.0, 1.0))
-    query = torch.zeros(2, 4, 1, 6)
-    query[..., 2] = -1
-    kept.read(look(0, query, first=False))
-    assert kept._tail.values[0, :, :1, 0, 0].tolist() == before == [[3], [3]]
+    assert choose(kept, tail, (1.0, 1.0)) == [[2, 3], [2, 3]]
+    kept.read(look(0, -torch.ones(2, 4, 1, 6), first=False))
+    assert tail.values[0, :, :, 0, 0].tolist() == [[2, 3], [2, 3]]
 
 
 def test_affinity_is_the_whole_score_matrix() -> None:
     """The summed query times the mean key orders blocks as the sum over all pairs does."""
     generator = torch.Generator().manual_seed(0)
-    kept, packer = ring(ODD, 8, 3), PooledPacker()
-    blocks = torch.randn(8, 2, 2, 1, 45, 3, 14, generator=generator)  # [block, k or v, N, B, ...]
+    (kept, tail), packer = ring(ODD, 8, 3), PooledPacker()
+    blocks = torch.randn(
+        8, 2, 2, 1, 45, 3, 14, generator=generator
+    )  # [block, k or v, N, B, L, H, D]
     for index, (raw, value) in enumerate(blocks):
         push(kept, 3 * index, raw, value)
     query = torch.randn(1, 30, 3, 14, generator=generator)
@@ -103,54 +105,79 @@ def test_affinity_is_the_whole_score_matrix() -> None:
         best = scores.topk(3).indices.sort().values
         kept.read(look(layer, query))
         expected = [packer.pack(blocks[index][1], 3, 3, 5)[layer] for index in best]
-        assert torch.equal(kept._tail.values[layer, :, : kept.tokens], torch.cat(expected, dim=1))
+        assert torch.equal(tail.values[layer, :, : kept.tokens], torch.cat(expected, dim=1))
 
 
 def test_keys_stand_at_the_middle_of_their_cells() -> None:
     generator = torch.Generator().manual_seed(0)
-    kept, packer = ring(ODD, 2, 0), PooledPacker()
+    (kept, tail), packer = ring(ODD, 2, 0), PooledPacker()
     raws = torch.randn(5, 2, 1, 45, 3, 14, generator=generator)
     for index, raw in enumerate(raws):
         push(kept, 3 * index, raw, raw)
     kept.lay_out(0.0, [])
-    cells = 2 * 2 * 3
-    assert kept.tokens == 2 * cells and kept.own == 9.0
+    block = 2 * 2 * 3  # of 3 x 3 x 5 tokens in cells of 2 x 2 x 2
+    assert kept.tokens == 2 * block and kept.frames == 6 and kept.own == 9
     rope = Rope(14, [0.5, 2], [0.5, 2.5, 4])
     for layer in range(2):
-        kept.read(look(layer, raws[0, :1, 0]))
+        kept.read(look(layer, raws[0, layer]))
         for place, index in enumerate((3, 4)):
             packed = packer.pack(raws[index], 3, 3, 5)[layer]
             expected = rotate(packed, rope.table([3 * index + 0.5, 3 * index + 2]))
-            here = slice(place * cells, (place + 1) * cells)
-            got = kept._tail.keys[layer, :, here]
-            torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)
+            here = slice(place * block, (place + 1) * block)
+            torch.testing.assert_close(tail.keys[layer, :, here], expected, atol=1e-6, rtol=0)
 
 
 def test_a_ring_of_blocks_in_constant_bytes() -> None:
-    kept = ring(DOT, 3, 2)
+    kept, _ = ring(DOT, 3, 2)
     size = kept.nbytes
-    assert kept.own is None and kept.frames == 0
+    assert kept.own is None and kept.frames == kept.tokens == 0
     for frame in range(10):
-        one = torch.full((1, 2, 1, 1, 6), float(frame))
-        push(kept, frame, one, one)
+        fill_one = torch.full((1, 2, 1, 1, 6), float(frame))
+        push(kept, frame, fill_one, fill_one)
         kept.lay_out(0.0, [])
-        assert kept.frames == min(frame + 1, 3) and kept.own == max(0, frame - 2)
-        assert kept.tokens == min(frame + 1, 2) and kept.nbytes == size
+        assert kept.frames == min(frame + 1, 3)
+        assert kept.own == max(0, frame - 2)
+        assert kept.tokens == min(frame + 1, 2)
+        assert kept.nbytes == size
     # Keys and values of 3 blocks and their means, one token of 6 float32, two samples.
     assert size == 3 * (3 * 2 * 6 * 4)
+
+
+def test_a_flush_forgets_all_blocks() -> None:
+    kept, tail = ring(DOT, 3, 2)
+    fill(kept, [1, 2, 3])
     kept.flush()
-    kept.lay_out(0.0, [])
-    assert (kept.tokens, kept.frames, kept.own) == (0, 0, None)
+    assert kept.frames == 0 and kept.own is None
+    assert choose(kept, tail, (1.0, 1.0)) == [[], []]
+    fill(kept, [4, 5])
+    assert choose(kept, tail, (1.0, 1.0)) == [[0, 1], [0, 1]]
 
 
 def test_nothing_is_kept_of_nothing() -> None:
-    kept = ring(DOT, 0, 4)
+    kept, tail = ring(DOT, 0, 4)
     fill(kept, [1, 2, 3])
-    assert kept.frames == 0 and kept.own is None
-    assert choose(kept, (1.0, 1.0)) == [[], []]
+    assert kept.frames == 0 and kept.own is None and tail.keys.shape[2] == 0
+    assert choose(kept, tail, (1.0, 1.0)) == [[], []]
 
 
-@pytest.mark.parametrize("mid, top", [(-1, 0), (4, -2)])
-def test_counts_below_zero_are_refused(mid: int, top: int) -> None:
-    with pytest.raises(ConfigError, match=f"got mid {mid} and top {top}"):
+def test_offered_tokens_wait_only_for_a_learned_packer() -> None:
+    """One that pools takes the frames themselves."""
+    kept, tail = ring(DOT, 2, 0)
+    other = torch.full((1, 2, 1, 1, 6), 77.0)
+    kept.offer(range(0, 1), Grid([0.0], [0.0], [0.0]), other, other)
+    fill(kept, [1, 2])
+    assert choose(kept, tail, (1.0, 1.0)) == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("mid, top", [(-1, 0), (3, -2)])
+def test_blocks_are_counted_from_nothing(mid: int, top: int) -> None:
+    with pytest.raises(ConfigError) as caught:
         Packed(blocks=mid, top=top, packer=PooledPacker())
+    assert str(caught.value) == (
+        f"Packed blocks are counted from 0 up, got mid {mid} and top {top}."
+    )
+
+
+@pytest.mark.parametrize("mid, top, attended", [(5, 0, 5), (5, 2, 2), (2, 5, 2), (0, 3, 0)])
+def test_no_more_is_attended_to_than_there_is(mid: int, top: int, attended: int) -> None:
+    assert Packed(blocks=mid, top=top, packer=PooledPacker()).attended == attended

@@ -33,7 +33,7 @@ def test_every_file_is_a_policy_that_says_where_it_comes_from() -> None:
 
 def test_a_line_names_the_options() -> None:
     assert describe("memrope").options == "sink, recent, long, short, memory, codec"
-    assert describe("full").options == ""
+    assert describe("full").options == "codec"
 
 
 @pytest.mark.parametrize(

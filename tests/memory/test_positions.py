@@ -2,7 +2,7 @@
 
 import pytest
 
-from worldrt.memory.positions import Absolute, Contiguous, Layout, Places, TriRegion, Window
+from worldrt.memory.positions import Absolute, Ahead, Contiguous, Layout, Places, TriRegion, Window
 
 
 def layout(
@@ -74,15 +74,18 @@ def test_three_regions_of_a_range_that_was_trained_for() -> None:
     """Anchor-Forcing at blocks of 3: sink from 0, anchor at 6, recent from 12, block at 18."""
     places = TriRegion(end=21, anchor=6)(layout(3, 6))
     assert places == Places([0, 1, 2], 6, list(range(12, 18)), [18, 19, 20])
+    filling = TriRegion(end=21, anchor=6)(layout(3, 6, done=15))
+    assert (filling.recent, filling.block) == ([9, 10, 11, 12, 13, 14], [15, 16, 17])
     early = TriRegion(end=21, anchor=6)(layout(3, 6, done=9))
     assert early.recent + early.block == list(range(3, 12))
     assert early.mid <= early.recent[0]  # before what came later
 
 
+def test_a_sink_that_is_ahead_stands_right_behind_the_block() -> None:
+    places = Ahead()(layout(2, 3, 2))
+    assert places == Places([502, 503], 497, [497, 498, 499], [500, 501])
+
+
 def test_which_maps_move() -> None:
-    assert [kind.moves for kind in (Absolute, Contiguous, Window, TriRegion)] == [
-        False,
-        True,
-        True,
-        True,
-    ]
+    maps = (Absolute, Contiguous, Window, TriRegion, Ahead)
+    assert [kind.moves for kind in maps] == [False, True, True, True, True]

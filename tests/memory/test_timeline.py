@@ -180,8 +180,6 @@ def encode_again(time: Timeline, lists: Lists, renew: bool) -> None:
     assert [span.frame for span, _ in reads] == [f for f in kept if f not in written]
     if not frames:
         return
-    lists.cut, cut = False, lists.cut  # a recache is no block after a cut
-    time.cut = False
     split = min(len(lists.sink), len(kept) - 1)
     block = Lists(lists.policy)
     block.sink, block.recent = kept[:split], kept[split:-1]
@@ -193,7 +191,6 @@ def encode_again(time: Timeline, lists: Lists, renew: bool) -> None:
         else:  # as far before the last frame as it was written
             assert span.position == where[kept[-1]] - (kept[-1] - span.frame)
     assert all(to == where[span.frame] for span, to in reads)
-    lists.cut = time.cut = cut
     for span, to in reads:
         span.position = to
 
