@@ -45,7 +45,8 @@ class Budget:
 
     def most(self, mean: int) -> int:
         """Most tokens that any head of any layer keeps."""
-        return int(mean * (1 + abs(self.slope)) * (1 + self.spread)) + 1
+        largest = max(self.of_layer(mean, 0, 2), self.of_layer(mean, 1, 2))
+        return int(largest * (1 + self.spread))
 
     def keep(self, scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The tokens that each head keeps, in time order, and which of them count.

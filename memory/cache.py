@@ -22,7 +22,7 @@ from worldrt.memory.packed import Packed
 from worldrt.memory.policy import Policy, SwitchMode
 from worldrt.memory.rows import Place, Write
 from worldrt.memory.slots import CacheShape, Note, Region, Span
-from worldrt.memory.storage import open_rows
+from worldrt.memory.storage import check_memory, open_rows
 from worldrt.memory.timeline import Move, Timeline
 
 
@@ -34,6 +34,9 @@ class KVCache:
         shape: the model's numbers.
         dtype: of keys and values as the model computes them.
         device: where they lie.
+
+    Raises:
+        CacheError: it would not fit into the memory that there is.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class KVCache:
         device: torch.device | None = None,
     ) -> None:
         self.policy, self.shape = policy, shape
+        check_memory(policy, shape, dtype, device)
         self._time = Timeline(policy, shape.block_frames)
         self._device = device
         bounds = policy.bounds(shape.block_frames)
@@ -118,9 +122,12 @@ class KVCache:
 
         Raises:
             CacheError: a block is open already, or `frames` is out of range.
+            ShapeError: another number of notes.
         """
         self._check_closed()
         most = self.policy.most_written(self.shape.block_frames)
+        if notes and len(notes) != frames:
+            raise ShapeError("notes", [len(notes)], f"[{frames}], one a frame, or none")
         if not 1 <= frames <= most:
             raise CacheError(
                 f"A block of {frames} frames was asked for; this cache takes 1 to {most}."
@@ -198,7 +205,9 @@ class KVCache:
         if self._place is None or not (self._clean or (late and (self.fuses or rebuilt))):
             raise CacheError("Only a block whose clean pass has run can be committed.")
         if not self._rewriting:
+            began = time.perf_counter()
             self._mid.commit(self._time.join())
+            self.seconds += time.perf_counter() - began
         self._late, self._place = (self._place if late and not rebuilt else None), None
         self._late_read = self._clean = self._rewriting = False
 
@@ -219,12 +228,14 @@ class KVCache:
         self._check_closed()
         if self._late is not None:
             raise CacheError("A switch needs the last block's clean pass; run it first.")
+        began = time.perf_counter()
         self._mid.switched(cut=mode is SwitchMode.CUT)
+        if mode is SwitchMode.RECALL:
+            self._mid.recall(note or Note())
         if mode in (SwitchMode.FLUSH, SwitchMode.CUT, SwitchMode.RECALL):
             self._time.flush(self.policy.switches.kept(mode), cut=mode is SwitchMode.CUT)
             self._mid.flush()
-        if mode is SwitchMode.RECALL:
-            self._mid.recall(note or Note())
+        self.seconds += time.perf_counter() - began
 
     def open_again(self) -> list[int]:
         """Open the last frames once more, to be encoded again in one clean pass.
@@ -262,8 +273,7 @@ class KVCache:
             CacheError: a block is open.
         """
         self._check_closed()
-        self._time.forget(self._time.kept)
-        self._time.done -= frames
+        self._time.rewind(frames)
         self._mid.flush()
 
     def offer(self, frames: range, grid: Grid, keys: Tensor, values: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -64,10 +65,15 @@ class PooledPacker:
         )
 
     def pack(self, tokens: Tensor, frames: int, rows: int, columns: int) -> Tensor:
+        # A cell is no larger than the block.
+        cell = (min(self.time, frames), min(self.side, rows), min(self.side, columns))
+        counts = [size // side for size, side in zip((frames, rows, columns), cell, strict=True)]
+        if [n * side for n, side in zip(counts, cell, strict=True)] == [frames, rows, columns]:
+            axes = [length for pair in zip(counts, cell, strict=True) for length in pair]
+            sums = tokens.float().unflatten(2, axes).sum(7).sum(5).sum(3)  # axis by axis: faster
+            return (sums / prod(cell)).flatten(2, 4).type_as(tokens)
         heads = tokens.shape[3]
         maps = rearrange(tokens, "N B (T h w) H D -> (N B) (H D) T h w", T=frames, h=rows)
-        # A cell is no larger than the block; avg_pool3d refuses one that is.
-        cell = (min(self.time, frames), min(self.side, rows), min(self.side, columns))
         pooled = avg_pool3d(maps.float(), cell, ceil_mode=True, count_include_pad=False)
         packed = rearrange(
             pooled.type_as(tokens),

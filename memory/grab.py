@@ -82,7 +82,8 @@ class GrabBank(Mid):
         self._known = self._young = self._waiting = 0
         self._start, self._stale = 0.0, False
         self._times = self._rope.times([], device)
-        self.nbytes = sum(t.nbytes for t in (self._raw, self._ids, self._moments, self._means))
+        held = (self._raw, self._ids, self._moments, self._means, *self._sink_moments)
+        self.nbytes = sum(tensor.nbytes for tensor in held)
 
     def admit(self, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
         frames = [row.unflatten(2, (len(spans), -1)) for row in (keys, values)]

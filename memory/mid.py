@@ -108,7 +108,7 @@ class Mid:
         """Take tokens that were encoded outside of a block; see `KVCache.offer`."""
 
     def switched(self, cut: bool) -> None:
-        """Prompt or scene are about to change, in any mode; before `flush` and `recall`.
+        """Prompt or scene are about to change, in any mode; before `recall` and `flush`.
 
         Args:
             cut: whether what follows stands far from what was before.
@@ -118,7 +118,7 @@ class Mid:
         """Forget what a flush or a cut forgets."""
 
     def recall(self, note: Note) -> None:
-        """Bring back the stored scene that `note` describes best."""
+        """Choose the stored scene that `note` describes best; the next `flush` brings it back."""
 
 
 class MidPart(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worldrt.errors import ConfigError
+from worldrt.errors import CacheError, ConfigError
 from worldrt.kernels.rope import Rope, rotate
 from worldrt.memory.compress import Grid, Packer
 from worldrt.memory.learned import LearnedPacker
@@ -90,14 +90,22 @@ class PackedRing(Mid):
         self.nbytes = self._keys.nbytes + self._values.nbytes + self._means.nbytes
 
     def admit(self, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
+        frame, kept = spans[0].frame, len(self._ring)
+        offered = self._offered.pop(frame, None)
+        # What is older was offered for frames of the sink, which never leave.
+        self._offered = {at: pair for at, pair in self._offered.items() if at > frame}
         if not self._part.blocks:
             return
-        frame, kept = spans[0].frame, len(self._ring)
         place = self._ring.popleft()[1] if kept == self._part.blocks else kept
         self._ring.append((frame, place))
         shape = (self._shape.block_frames, self._shape.rows, self._shape.columns)
         if isinstance(self._packer, LearnedPacker):
-            packed, values = self._offered.pop(frame)
+            if offered is None:
+                raise CacheError(
+                    f"The block from frame {frame} on leaves without the tokens of the learned "
+                    "packer; give blocks of one size to a rollout that has the world's packer."
+                )
+            packed, values = offered
         else:
             packed, values = (self._packer.pack(each, *shape) for each in (keys, values))
         positions = [frame + offset for offset in self._grid.frames]

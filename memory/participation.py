@@ -57,6 +57,7 @@ class TokenBank(Mid):
         # [N, B, K, F, H, 2 pairs] raw, the channels that turn again when a token stands elsewhere.
         self._raw = torch.zeros_like(self._keys[..., : 2 * self._rope.pairs])
         device = tail.keys.device
+        self._rope.cells(device)  # made now, not in a pass
         self._ring = part.recent + shape.block_frames
         size = (shape.layers, shape.batch, self._ring, shape.heads, shape.head_dim)
         self._sums = torch.zeros(size, device=device)

@@ -181,6 +181,11 @@ class PatchRegion(Mid):
             if not self._judging:
                 self.static.copy_(static_heads(self._mass, self._part.threshold))
 
+    def switched(self, cut: bool) -> None:
+        """The region is dropped; the next one is ranked by what was noted before the switch."""
+        self.tokens = self.frames = 0
+        self._empty.fill_(True)
+
     # The two statistics.
 
     def _compare(self, key: Tensor) -> None:

@@ -5,6 +5,7 @@ the cache.
 """
 
 import inspect
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import import_module
@@ -15,12 +16,17 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 import msgspec
 
 from worldrt.errors import ConfigError
+from worldrt.memory.buckets import MOST_BITS
 from worldrt.memory.mid import Bounds, MidPart
 from worldrt.memory.positions import Absolute, PositionMap
 from worldrt.memory.quantize import Codec, find_codec
 
 UNBOUNDED = 4
 """Blocks that a cache has room for at first where the policy keeps everything."""
+
+
+MOST_FRAMES = 1_000_000
+"""Largest number that an option takes: none of them has a use for more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +160,14 @@ class Policy:
     codec: Codec | None = None
 
     def __post_init__(self) -> None:
+        sparse = self.sparse
+        if sparse.tables < 1 or not all(
+            0 <= bits <= MOST_BITS for bits in (sparse.prompt_bits, sparse.self_bits)
+        ):
+            raise ConfigError(
+                f"Policy {self.name!r} takes 0 to {MOST_BITS} bits in at least 1 table, got "
+                f"{sparse.prompt_bits} and {sparse.self_bits} bits in {sparse.tables}."
+            )
         if self.codec is not None and self.sparse.self_bits:
             raise ConfigError(
                 f"Policy {self.name!r} hides keys by buckets of {self.sparse.self_bits} bits, and "
@@ -261,6 +275,8 @@ def find(spec: str, block_frames: int) -> Policy:
     codec = None
     for option in filter(None, options.split(",")):
         key, _, text = option.partition("=")
+        if key in values or (key == "codec" and codec is not None):
+            raise ConfigError(f"Option {key!r} of policy {name!r} was said twice; say it once.")
         if key == "codec":
             codec = find_codec(text)
         elif key not in hints:
@@ -289,7 +305,14 @@ def _read(name: str, key: str, text: str, hint: object) -> object:
         ConfigError: it is not of the option's type.
     """
     try:
-        return msgspec.convert(text, hint, strict=False)
+        value = msgspec.convert(text, hint, strict=False)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise msgspec.ValidationError("not finite")
+        if isinstance(value, int) and abs(value) > MOST_FRAMES:
+            raise ConfigError(
+                f"Option {key!r} of policy {name!r} goes up to {MOST_FRAMES}, got {value}."
+            )
+        return value
     except msgspec.ValidationError as error:
         kinds: tuple[Any, ...] = get_args(hint) or (hint,)
         wanted = "one of " + ", ".join(kinds) if isinstance(kinds[0], str) else _KINDS[kinds[0]]

@@ -12,7 +12,7 @@ memory, and a read costs one float32 copy of what is read, so read a few frames 
 Source: kv-quant-longhorizon, round-to-nearest layout (16 tokens, float16 scale, no zero point).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -212,16 +212,6 @@ class FrameCodes:
         assert 0 <= slot and slot + count <= self.slots
         found = Codes(*(row[layer, :, slot : slot + count] for row in self._codes))
         return self._codec.decode(found, self._tokens, self._dtype).flatten(1, 2)
-
-    def copy(self, sources: Sequence[int], targets: Sequence[int]) -> None:
-        """Move the codes of slots in all layers; nothing is coded anew.
-
-        Args:
-            sources, targets: slots, as many of each; they may overlap, all are read first.
-        """
-        assert len(sources) == len(targets)
-        for row in self._codes:
-            row[:, :, list(targets)] = row[:, :, list(sources)]
 
     def grow(self, slots: int) -> None:
         """Make room for `slots` frames in all, no fewer than there are; what is stored stays."""

@@ -120,6 +120,7 @@ class RollingScene(Mid):
         """Frames committed."""
         self._cut = False
         self._recalls = False
+        self._chosen: tuple[int, Tensor, Tensor] | None = None
         """Whether the sequence begins with the recall frame."""
         self._times = torch.zeros(0)
         self._block: Sequence[Span] = ()
@@ -180,29 +181,32 @@ class RollingScene(Mid):
     def switched(self, cut: bool) -> None:
         self._cut = cut
 
+    def recall(self, note: Note) -> None:
+        """Choose the stored scene that is nearest, before the present one is stored."""
+        scene = self._album.find(note.prompt)
+        if scene is not None:
+            # Copied: it may be the one that makes room for the scene that is left.
+            keys, values = self._album.frame(scene)
+            self._chosen = (scene.left, keys.clone(), values.clone())
+
     def flush(self) -> None:
-        """Leave the scene: all that stays of it is its recall frame, which begins the next one."""
+        """Leave the scene: all that stays of it is its recall frame, which begins the next one.
+
+        A recalled scene's frame takes its place, and the block that follows stands up to `JUMP`
+        positions after it: the frames since that scene was left, as a share of the rollout.
+        """
+        here = self._here(0)
         if self._next > self._begun:
             self._mix()
-            frame = (self._keys[:, :, self._here(0)], self._values[:, :, self._here(0)])
+            frame = (self._keys[:, :, here], self._values[:, :, here])
             self._album.add(*frame, self._about, self._next)
             self._recalls = True
         self._begin(CUT if self._cut else SMOOTH)
-
-    def recall(self, note: Note) -> None:
-        """Put the stored scene that is nearest in the place of the one that was left.
-
-        The block that follows stands up to `JUMP` positions after it: the frames since that scene
-        was left, as a share of the rollout.
-        """
-        scene = self._album.find(note.prompt)
-        if scene is None:
-            return
-        here = self._here(0)
-        self._keys[:, :, here], self._values[:, :, here] = self._album.frame(scene)
-        self._recalls, self._fading = True, RECALLED
-        self._jump = round(JUMP * (self._next - scene.left) / self._next)
-        self._measure()
+        if self._chosen is not None:
+            left, self._keys[:, :, here], self._values[:, :, here] = self._chosen
+            self._chosen, self._recalls, self._fading = None, True, RECALLED
+            self._jump = round(JUMP * (self._next - left) / self._next)
+            self._measure()
 
     # Inside.
 

@@ -118,14 +118,6 @@ class Slots:
         heapify(self._free)
         self._capacity = max(capacity, self._capacity)
 
-    def holes(self) -> list[int]:
-        """Free slots below the highest taken one: where a pass would read nothing."""
-        taken_end = self._capacity
-        free = sorted(self._free)
-        while free and free[-1] == taken_end - 1:
-            taken_end = free.pop()
-        return free
-
 
 def runs(slots: list[int]) -> list[tuple[int, int, int]]:
     """Group slots into stretches that can be written at once.

@@ -116,6 +116,13 @@ class Timeline:
         self.sink = [span for span in self.sink if span.slot not in gone]
         self.recent = [span for span in self.recent if span.slot not in gone]
 
+    def rewind(self, frames: int) -> None:
+        """Free all slots; the last `frames` frames are about to be committed once more."""
+        evicted = self.evicted
+        self.forget(self.kept)
+        self.done -= frames
+        self.evicted = evicted
+
     def flush(self, kept: int, cut: bool) -> None:
         """Forget all but the sink and the last `kept` frames."""
         self.forget(self.recent[: max(0, len(self.recent) - kept)])

@@ -93,7 +93,7 @@ class History:
         frames = [*self._first[: self._count - len(fine)], *fine]
         cache.rewind(len(frames))
         for group, chosen in reversed(self._grouped(older)):
-            _offer(model, cache, Past.join(chosen), group)
+            _offer(model, cache, Past.join(chosen), group, text)
         step = len(frames) if rebuild.at_once else self._size
         for first in range(0, len(frames), step):
             block = Past.join(frames[first : first + step])
@@ -121,7 +121,9 @@ def write(
     cache.commit()
 
 
-def _offer(model: Transformer, cache: KVCache, past: Past, group: Group) -> None:
+def _offer(
+    model: Transformer, cache: KVCache, past: Past, group: Group, text: list[TextKeys] | None
+) -> None:
     """Encode frames coarsely, seeing each other alone, for the mid partition."""
     frames, patch = past.latents.shape[1], model.config.patch
     rows, columns = (length // patch for length in past.latents.shape[-2:])
@@ -134,5 +136,5 @@ def _offer(model: Transformer, cache: KVCache, past: Past, group: Group) -> None
     if past.conditions is not None:
         maps = rearrange(past.conditions, "B T (h w) E -> B E T h w", h=rows)
         tokens = tokens + rearrange(adaptive_avg_pool3d(maps, cells), "B E T h w -> B T (h w) E")
-    keys = packed_keys(model, tokens.flatten(1, 2), grid)
+    keys = packed_keys(model, tokens.flatten(1, 2), grid, text)
     cache.offer(range(cache.frames - frames, cache.frames), grid, keys.raw, keys.value)

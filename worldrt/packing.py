@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool3d
 from worldrt.codec import Codec
 from worldrt.config import Cells
 from worldrt.kernels.rope import Rope
-from worldrt.layer import Context
+from worldrt.layer import Context, TextKeys
 from worldrt.memory.compress import Grid
 from worldrt.memory.learned import LearnedPacker
 from worldrt.model import DenseContext, Transformer
@@ -88,17 +88,20 @@ def packed_tokens(
     return packer(latents, small_tokens(codec, model, latents, packer.cells))
 
 
-def packed_keys(model: Transformer, tokens: Tensor, grid: Grid) -> BlockKeys:
+def packed_keys(
+    model: Transformer, tokens: Tensor, grid: Grid, text: list[TextKeys] | None = None
+) -> BlockKeys:
     """Run packed tokens through the layers at timestep 0, seeing each other alone.
 
     Args:
         model: the world's.
         tokens: [B, P, E].
         grid: where they stand, `LearnedPacker.grid` of the block.
+        text: the prompt, for a model that takes one.
     """
     rope = Rope(model.config.head_dim, grid.rows, grid.columns)
     alone = Overhearing(DenseContext(rope.table(grid.frames, tokens.device)))
     levels = torch.zeros(len(tokens), len(grid.frames), device=tokens.device)
     frames = rearrange(tokens, "B (T F) E -> B T F E", T=len(grid.frames))
-    model.run_tokens(frames, levels, alone)
+    model.run_tokens(frames, levels, alone, text)
     return alone.keys

@@ -115,8 +115,13 @@ class Rollout:
         return latents[:, state:]
 
     def commit(self) -> None:
-        """Write the generated block's keys, or leave that for the next block's first step."""
-        assert self._open is not None
+        """Write the generated block's keys, or leave that for the next block's first step.
+
+        Raises:
+            CacheError: none was generated.
+        """
+        if self._open is None:
+            raise CacheError("There is no generated block to commit; generate one first.")
         block, self._open = self._open, None
         shown = self._shown(block)
         self._offer(shown)
@@ -223,7 +228,8 @@ class Rollout:
             shape = self.cache.shape
             first, count = self.cache.frames, block.latents.shape[1]
             grid = packer.grid(count, shape.rows, shape.columns)
-            keys = packed_keys(self._model, self._pack(block.latents), grid)
+            tokens = self._pack(block.latents)
+            keys = packed_keys(self._model, tokens, grid, self._text)
             self.cache.offer(range(first, first + count), grid, keys.raw, keys.value)
 
 
@@ -233,4 +239,6 @@ def _repeat(block: Tensor | None, state: int) -> Tensor | None:
 
 
 def _with(block: Tensor, state: int) -> Tensor:
+    if not state:
+        return block
     return torch.cat([block[:, :1].expand(-1, state, *block.shape[2:]), block], dim=1)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from worldrt.clock import Clock
 from worldrt.codec import pack, unpack
-from worldrt.conditioning import CONTENT, camera_maps, content, spatial_maps
+from worldrt.conditioning import camera_maps, content, spatial_maps
 from worldrt.config import check
 from worldrt.errors import ConfigError, SessionClosed, ShapeError
 from worldrt.geometry.keys import Keys
@@ -53,7 +53,8 @@ class Chunk:
     stage_ms: Mapping[str, float]
     """Milliseconds by stage: splat, steps, clean, decode, insert, and `policy`, the cache's own
     bookkeeping, moving and choosing; their sum is the block's time. Where the policy lets the clean
-    pass run with the next block's first step, it is in `steps`."""
+    pass run with the next block's first step, it is in `steps`; a switch before the block is in
+    `clean`."""
     partitions: Mapping[Region, Occupancy]
     """The cache after the block."""
     switches: tuple[Receipt, ...] = ()
@@ -116,7 +117,7 @@ class Session:
         self._random = torch.Generator(world.device).manual_seed(seed)
         self._latent_camera = world.camera.scaled(1 / config.codec.stride)
         self._clock = Clock(self.cache)
-        self._content = np.zeros(CONTENT, np.float32)
+        self._note = Note()
         self._receipts: tuple[Receipt, ...] = ()
         self._open = True
         self._prime(start)
@@ -152,7 +153,6 @@ class Session:
         expected = (self.world.config.block_frames, 4, 4)
         if poses.shape != expected:
             raise ShapeError("poses", poses.shape, f"{list(expected)}, one block")
-        self._clock.stage_ms = {}
         plan = self._choose(poses)
         latents = self._run(plan)
         return self._commit(plan, latents)
@@ -169,7 +169,8 @@ class Session:
             SessionClosed: after `close`.
         """
         self._check_open()
-        receipt = self._rollout.switch(mode, note=Note(pose=self.pose, prompt=self._content))
+        with self._clock("clean"):
+            receipt = self._rollout.switch(mode, note=self._note)
         self._receipts += (receipt,)
         return receipt
 
@@ -200,8 +201,8 @@ class Session:
             spatial = spatial_maps(self.world.codec, splat, mask)
             camera = camera_maps(self._latent_camera, poses, self.pose).to(device)
             conditions = self.world.model.read_conditions(camera[None], spatial.maps[None])
-            self._content = content(image)
-            notes = tuple(Note(pose=pose, prompt=self._content) for pose in poses)
+            about = content(image)
+            notes = tuple(Note(pose=pose, prompt=about) for pose in poses)
             told = Told(conditions, spatial.hint[None], notes)
         return _Plan(poses, view.mask, splat, mask, spatial.hint[None], told)
 
@@ -220,7 +221,7 @@ class Session:
     def _commit(self, plan: _Plan, latents: Tensor) -> Chunk:
         with self._clock("steps" if self.cache.fuses else "clean"):
             self._rollout.commit()
-        self.pose = plan.poses[-1]
+        self._stand(plan)
         with self._clock("decode"):
             image = self.world.codec.restore(latents[0], plan.splat, plan.mask)
             frames, depth = unpack(image, self.world.config.codec.near)
@@ -228,6 +229,7 @@ class Session:
             self.cloud.imagine(frames, depth, plan.poses, plan.known)
         first, self.frames = self.frames, self.frames + len(frames)
         switches, self._receipts = self._receipts, ()
+        stage_ms, self._clock.stage_ms = self._clock.stage_ms, {}
         return Chunk(
             frames=frames,
             depth=depth,
@@ -235,7 +237,7 @@ class Session:
             remembered=plan.known,
             latents=latents[0],
             first=first,
-            stage_ms=self._clock.stage_ms,
+            stage_ms=stage_ms,
             partitions=self.cache.occupancy(),
             switches=switches,
         )
@@ -246,12 +248,15 @@ class Session:
         if not self._open:
             raise SessionClosed("The session is closed; open another one.")
 
+    def _stand(self, plan: _Plan) -> None:
+        """The camera stands where the block ends."""
+        self.pose, self._note = plan.poses[-1], plan.told.notes[-1]
+
     def _look_ahead(self, poses: NDArray[np.float64]) -> None:
         """Renew the sink from what the memory shows where the camera is going."""
         count = self.cache.policy.lookahead
         onward = poses[-1] @ np.linalg.inv(self.pose) @ poses[-1]
-        with self._clock("splat"):
-            ahead = self._choose(np.repeat(onward[None], count, axis=0))
+        ahead = self._choose(np.repeat(onward[None], count, axis=0))
         with self._clock("clean"):
             self._rollout.give_sink(ahead.hint, ahead.told)
 
@@ -276,8 +281,9 @@ class Session:
             image = pack(rgb[block], depth[block], near).to(self.world.device)
             with self._clock("clean"):
                 self._rollout.give(self.world.codec.encode(image)[None], plan.told)
-            self.pose = plan.poses[-1]
+            self._stand(plan)
             self.cloud.remember(rgb[block], depth[block], poses[block])
+        self._clock.stage_ms = {}
 
 
 def batched_keys(actions: Sequence[Keys], size: int) -> Iterator[tuple[Keys, ...]]:

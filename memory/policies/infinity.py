@@ -25,10 +25,11 @@ def build(
     Args:
         block_frames: latent frames of a block.
         sink: first frames kept.
-        recent: last frames kept, the current block not counted; default what fills two blocks.
+        recent: last frames kept, the current block not counted; default what fills
+            two blocks, at least 1.
         cut: temporal position of a block that follows a cut.
     """
-    recent = max(0, block_frames - sink) if recent is None else recent
+    recent = max(1, block_frames - sink) if recent is None else recent
     return Policy(
         name="infinity",
         partition=Partition(sink=sink, recent=recent),

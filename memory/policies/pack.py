@@ -2,10 +2,12 @@
 
 Source: PackForcing, three-partition cache.
 
-There: 8 sink frames, packed middle blocks, 4 recent frames, the top-k of the middle chosen by
-query-key affinity at a block's first step, the sink rotated as blocks are evicted. Here the
-rotation is taken anew from raw keys, not by repeated deltas, so that rounding does not add up. Its
-packer is learned; the pooled one stands in its place until one is trained for the world.
+There, at blocks of 4: 8 sink frames, 4 recent ones, and 16 packed blocks attended to, chosen by
+query-key affinity at a block's first step. Defaults here are one block of sink and 4 of 16 packed
+blocks, for weights trained on short contexts; `sink=8,mid=64,top=16` is the published reach. The
+sink's rotation is taken anew from raw keys, not by repeated deltas, so that rounding does not add
+up. Packed blocks are means of raw keys and of values, or what the world's learned packer makes of
+their latents.
 """
 
 from typing import Literal

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.peak import peak
-from worldrt.kernels.attention import Part, attend, attend_parts
+from worldrt.kernels.attention import KEYS, Part, attend, attend_parts
 
 
 def normal(*shape: int, seed: int) -> Tensor:
@@ -101,7 +101,7 @@ def split(key: Tensor, value: Tensor, bias: Tensor | None, lengths: list[int]) -
     assert end == key.shape[1]
 
 
-PARTS = [[13], [12, 1], [1, 1, 1, 1, 35], [35, 28], [63, 48], [5, 7, 35, 1, 63, 111]]
+PARTS = [[13], [12, 1], [1, 1, 1, 1, 35], [35, 28], [63, 48], [5, 7, 35, 1, 63, 111], [7, 555]]
 
 
 @pytest.mark.parametrize(
@@ -218,3 +218,12 @@ def test_workspace_of_parts() -> None:
     with peak() as found:
         attend_parts(query, [part] * 50)
     assert found.bytes <= 4 * heads * length * (keys + 2 * dim + 8)
+
+
+def test_a_large_part_is_used_up_piece_by_piece() -> None:
+    length, heads, dim = 63, 4, 32
+    query = normal(1, length, heads, dim, seed=0)
+    large = Part(normal(1, 9 * KEYS, heads, dim, seed=1), normal(1, 9 * KEYS, heads, dim, seed=2))
+    with peak() as found:
+        attend_parts(query, [large, large])
+    assert found.bytes <= 4 * heads * length * (KEYS + 2 * dim + 8)

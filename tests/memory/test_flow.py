@@ -301,3 +301,9 @@ def test_heads_that_share_a_budget_keep_its_total() -> None:
     seen = (~mid._tail.bias.isinf()).sum(-1)  # [N, B, H]
     assert (seen.sum(-1) == 2 * 2 * 27).all()
     assert seen.max() <= 2 * 2 * 27 and (seen[..., 0] != seen[..., 1]).any()
+
+
+@pytest.mark.parametrize("options", ["spread=3,slope=0.37", "spread=0.5,slope=-0.9", "spread=2"])
+def test_uneven_budgets_fit_their_room(options: str) -> None:
+    cache = KVCache(find(f"flow:blocks=2,{options}", 3), TALL)
+    assert torch.isfinite(play(cache, [3] * 10, TALL)).all()

@@ -168,3 +168,25 @@ def test_a_switch_that_a_policy_does_not_know(switches: Switches, modes: str) ->
 def test_frames_are_counted_from_nothing_up(part: str) -> None:
     with pytest.raises(ConfigError, match=f"Policy 'some' counts frames from 0 up.*{part} -1"):
         Policy(name="some", partition=Partition(**{"sink": 0, "recent": 0, part: -1}))
+
+
+@pytest.mark.parametrize(
+    "spec, says",
+    [
+        (
+            "tether:diversity=nan",
+            "Option 'diversity' of policy 'tether' needs a number, got 'nan'.",
+        ),
+        ("infinity:cut=inf", "needs a number, got 'inf'."),
+        ("camera:weight=nan", "needs a number, got 'nan'."),
+        ("window:sink=3,sink=5", "Option 'sink' of policy 'window' was said twice; say it once."),
+        ("window:recent=1000000000", "goes up to 1000000, got 1000000000."),
+        ("temp:tables=0", "0 to 16 bits in at least 1 table, got 0 and 0 bits in 0."),
+        ("temp:prompt_bits=-1", "got -1 and 0 bits in 4."),
+        ("temp:self_bits=40", "got 0 and 40 bits in 4."),
+    ],
+)
+def test_options_out_of_any_range(spec: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find(spec, 3)
+    assert says in str(caught.value)

@@ -211,18 +211,6 @@ def test_a_slot_written_anew_holds_the_new_frame_alone(codec: Codec) -> None:
 
 
 @any_codec
-def test_copies_are_exact_in_all_layers_and_may_overlap(codec: Codec) -> None:
-    held = storage(codec, 9, dtype=torch.bfloat16)
-    for layer in range(2):
-        held.write(layer, 0, frames(9, seed=layer).flatten(1, 2))
-    before = [[held.read(layer, slot).clone() for slot in range(7)] for layer in range(2)]
-    held.copy([0, 1, 2], [1, 2, 6])
-    for layer in range(2):
-        for target, source in enumerate([0, 0, 1, 3, 4, 5, 2]):
-            assert torch.equal(held.read(layer, target), before[layer][source])
-
-
-@any_codec
 def test_growing_keeps_what_is_stored(codec: Codec) -> None:
     held = storage(codec, 9)
     held.write(1, 4, frames(9).flatten(1, 2))

@@ -11,6 +11,7 @@ from worldrt.errors import CacheError, ConfigError
 from worldrt.history import History, Past
 from worldrt.kernels.attention import attend
 from worldrt.memory.cache import KVCache
+from worldrt.memory.coarse import CoarseHistory
 from worldrt.memory.policy import SwitchMode, find
 from worldrt.memory.slots import CacheShape, Region
 from worldrt.model import TextKeys, Transformer
@@ -216,6 +217,22 @@ def test_history_keeps_no_key_and_covers_what_it_says(tiny: Transformer, prompt:
     assert tokens[-1] == 3 * (2 * 3) + 3 * (1 * 1)
 
 
+def test_coarse_and_packed_keys_follow_the_prompt(tiny: Transformer, prompt: Tensor) -> None:
+    """Beyond the first layer, whose keys come before the prompt is read."""
+    draws = noises(9, 3)
+    found: list[Tensor] = []
+    for text in (prompt, other(prompt)):
+        roll = rollout(tiny, text, "history", 3)
+        for latents in draws[:, 0]:
+            roll.give(latents)
+        roll.generate(lambda frames: draws[0, 1], 3)
+        mid = roll.cache._mid
+        assert isinstance(mid, CoarseHistory) and mid.tokens > 0
+        found.append(mid._raw[:, :, : mid.tokens].clone())
+    apart = (found[0] - found[1]).abs().amax(dim=(1, 2, 3, 4))
+    assert apart[0] == 0 and (apart[1:] > 1e-3).all()
+
+
 def test_history_groups_are_the_frames_before_each_other() -> None:
     policy = find("history:last=3,middle=2,far=4", 3)
     kept = History(policy, 3)
@@ -346,6 +363,9 @@ def test_a_block_is_committed_before_the_next(tiny: Transformer, prompt: Tensor)
     roll.generate(lambda frames: next(draws), 3)
     with pytest.raises(CacheError, match="commit it first"):
         roll.generate(lambda frames: next(draws), 3)
+    roll.commit()
+    with pytest.raises(CacheError, match="no generated block"):
+        roll.commit()
 
 
 @pytest.mark.parametrize("spec", ["window", "infinity", "tether", "deep", "state", "history"])

@@ -1,5 +1,6 @@
 """A walk: the same from the same seed, whole however it is cut, bounded however long it is."""
 
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ from worldrt.geometry.keys import Keys, parse_keys, random_walk
 from worldrt.geometry.trajectory import integrate
 from worldrt.memory.cache import KVCache
 from worldrt.memory.cloud import PointCloud, filled
-from worldrt.memory.policy import names
+from worldrt.memory.policy import SwitchMode, names
 from worldrt.memory.slots import Region
 from worldrt.session import Chunk, Session, batched_keys
 from worldrt.starts import Start
@@ -359,3 +360,16 @@ def test_every_policy_walks(world: World, start: Start, policy: str) -> None:
     last = walks[0][-1]
     assert sum(part.tokens for part in last.partitions.values()) > 0
     assert last.stage_ms["policy"] >= 0
+
+
+@pytest.mark.parametrize("policy, mode", [("reground", "keep"), ("longlive", "recache")])
+def test_stages_add_up_to_no_more_than_the_clock_on_the_wall(
+    world: World, start: Start, policy: str, mode: str
+) -> None:
+    session = Session(world, start, policy=policy)
+    began = time.perf_counter()
+    receipt = session.switch(SwitchMode(mode))
+    chunk = session.step(PATH[:BLOCK])
+    wall = 1000 * (time.perf_counter() - began)
+    assert 0.8 * wall < chunk.block_ms <= wall
+    assert chunk.switches == (receipt,) and session.step(PATH[:BLOCK]).switches == ()

@@ -15,7 +15,7 @@ def test_published_numbers_at_blocks_of_three() -> None:
     assert policy.switches.modes == [SwitchMode.KEEP, SwitchMode.FLUSH, SwitchMode.CUT]
 
 
-@pytest.mark.parametrize("block_frames, recent", [(1, 0), (4, 3), (8, 7)])
+@pytest.mark.parametrize("block_frames, recent", [(1, 1), (4, 3), (8, 7)])
 def test_the_window_is_two_blocks(block_frames: int, recent: int) -> None:
     assert build(block_frames=block_frames).partition == Partition(sink=1, recent=recent)
 
