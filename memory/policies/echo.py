@@ -13,7 +13,8 @@ Where it leaves things open: tokens are chosen from those held and those that ha
 by its keys in its first pass; the recall frame comes first and goes when its place in the sink is
 needed; it and the frames kept at a smooth switch are no part of what the sink swings through; how
 far back a recalled scene lies is measured by the rollout's length; a scene without frames of its
-own leaves no recall frame. A scene is found by the prompts of its first frames.
+own leaves no recall frame. A scene is found by the prompts of its first frames, and is one of those
+left before: not the one that a recall leaves.
 """
 
 from worldrt.memory.policy import Partition, Policy, Switches

@@ -133,6 +133,8 @@ class ListScenes:
             return
         kept = self._part.kept if mode is SwitchMode.FLUSH else 0
         self._recent = self._recent[len(self._recent) - min(kept, len(self._recent)) :]
+        # The scene that is left is not among those that it is left for.
+        before = self._album if mode is SwitchMode.RECALL else []
         if len(self._frames) > self._begun:
             self._recall = self._mixed()
             first = range(self._begun, min(len(self._frames), self._begun + self._part.sink))
@@ -143,9 +145,9 @@ class ListScenes:
             self._album = self._album[-self._part.scenes :]
         self._begin((0.8, 0.8, 1) if mode is SwitchMode.CUT else (0.8, 0.95, 99))
         self._cut = mode is SwitchMode.CUT
-        if mode is SwitchMode.RECALL and self._album:
+        if before:
             wanted = np.array(switch.about)
-            found = max(self._album, key=lambda left: cosine(left.about, wanted))
+            found = max(before, key=lambda left: cosine(left.about, wanted))
             self._recall = found.frame
             self._begin((0.55, 0.9, 5))
             now = len(self._frames)
@@ -373,13 +375,13 @@ def test_scenes_have_their_own_time() -> None:
     assert where[4:] == [[15, 16, 17, 18, 19, 20]] * 2
 
 
-@pytest.mark.parametrize("begun, jump", [(0, 3), (30, 0)])
+@pytest.mark.parametrize("begun, jump", [(0, 3), (30, 2)])
 def test_recall(begun: int, jump: int) -> None:
-    """Of two scenes the nearer one, as far away as it lies back in the rollout: 6 at most."""
+    """Of two scenes left before the nearer one, as far away as it lies back: 6 at most."""
     cache = KVCache(find("echo", 3), DOT)
     for index in range(20):
         step(cache)
-        if index == 9:
+        if index in (9, 14):
             cache.switch(SwitchMode.FLUSH)
     # Prompts are (1, frame): a scene is about the mean of its first twelve.
     cache.switch(SwitchMode.RECALL, Note(prompt=np.array([1, begun + 4.5], np.float32)))
@@ -393,6 +395,20 @@ def test_recall(begun: int, jump: int) -> None:
         rerun(cache)
     # 0.9 of the scene's first frame, and 0.1 of the last candidate, whose keys are largest.
     assert values == pytest.approx([0.9 * begun + 0.1 * (begun + 8)] * 4 + [60])
+
+
+def test_a_full_album_still_holds_what_is_asked_for() -> None:
+    """With room for one scene, the one recalled makes room for the one that is left."""
+    cache = KVCache(find("echo:scenes=1", 3), DOT)
+    for index in range(20):
+        step(cache)
+        if index == 9:
+            cache.switch(SwitchMode.FLUSH)
+    cache.switch(SwitchMode.RECALL, Note(prompt=np.array([1, 4.5], np.float32)))
+    open_step(cache)
+    # Scene 0 was left at frame 30 of 60: half of the way back.
+    assert cache.positions()[Region.BLOCK] == [4, 5, 6]
+    assert sink(cache)[0] == pytest.approx(0.1 * 8)
 
 
 def test_weights_of_the_recall_frame() -> None:
