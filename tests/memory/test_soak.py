@@ -45,3 +45,20 @@ def test_a_long_rollout_costs_what_a_short_one_does(name: str) -> None:
     assert positions == sorted(positions)
     # What was not taken at the start are buffers of a mid that fill up, never more than it says.
     assert steady is not None and empty <= steady <= 2 * empty
+
+
+def test_the_policy_that_keeps_everything_doubles_its_rows_and_nothing_else() -> None:
+    cache, seen = KVCache(find("full", DOT.block_frames), DOT), set[int]()
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(BLOCKS):
+        block = torch.randn(3, 1, 3 * DOT.tokens, 1, DOT.head_dim, generator=generator)
+        cache.open_block(DOT.block_frames)
+        cache.begin_pass(first=True, clean=True)
+        assert torch.isfinite(cache.attend(0, *block)).all()
+        cache.commit()
+        seen.add(cache.nbytes)
+    smallest = min(seen)
+    assert cache.frames == BLOCKS * DOT.block_frames
+    assert seen == {smallest * 2**power for power in range(len(seen))}
+    kept = cache.frames * DOT.tokens * 2 * 4 * DOT.head_dim
+    assert kept <= cache.nbytes <= 2.1 * kept
