@@ -63,13 +63,14 @@ class Course:
 
     def write(self, path: Path) -> None:
         """Write to `path`, an .npz file: one drawing for all processes."""
-        start = {name: getattr(self.start, name) for name in ("rgb", "depth", "poses")}
         np.savez(
             path,
             poses=self.poses,
             truth=self.truth,
             seen=self.seen,
-            **{f"start_{name}": value for name, value in start.items()},
+            start_rgb=self.start.rgb,
+            start_depth=self.start.depth,
+            start_poses=self.start.poses,
         )
 
     @classmethod
