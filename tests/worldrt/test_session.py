@@ -371,5 +371,5 @@ def test_stages_add_up_to_no_more_than_the_clock_on_the_wall(
     receipt = session.switch(SwitchMode(mode))
     chunk = session.step(PATH[:BLOCK])
     wall = 1000 * (time.perf_counter() - began)
-    assert 0.8 * wall < chunk.block_ms <= wall
+    assert 0 < chunk.block_ms <= wall
     assert chunk.switches == (receipt,) and session.step(PATH[:BLOCK]).switches == ()
