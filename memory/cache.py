@@ -34,6 +34,7 @@ class KVCache:
         shape: the model's numbers.
         dtype: of keys and values as the model computes them.
         device: where they lie.
+        spatial: most frames that `open_spatial` brings back.
 
     Raises:
         CacheError: it would not fit into the memory that there is.
@@ -45,13 +46,15 @@ class KVCache:
         shape: CacheShape,
         dtype: torch.dtype = torch.float32,
         device: torch.device | None = None,
+        spatial: int = 0,
     ) -> None:
-        self.policy, self.shape = policy, shape
-        check_memory(policy, shape, dtype, device)
-        self._time = Timeline(policy, shape.block_frames)
+        self.policy, self.shape, self.spatial = policy, shape, spatial
+        check_memory(policy, shape, dtype, device, spatial)
+        self._time = Timeline(policy, shape.block_frames, spatial)
         self._device = device
         bounds = policy.bounds(shape.block_frames)
-        self._rows = open_rows(policy, shape, self._time.slots.capacity, dtype, device)
+        slots, raw = self._time.slots.capacity, policy.moves or spatial > 0
+        self._rows = open_rows(policy, shape, slots, raw, dtype, device)
         self._mid = policy.mid.open(shape, bounds, self._rows.tail) if policy.mid else Mid()
         self.seconds = 0.0
         """Host time spent so far on bookkeeping, on moving keys and on choosing them."""
@@ -90,7 +93,8 @@ class KVCache:
         policy = self.policy
         recent = policy.partition.recent
         kept = recent is None or recent >= self.shape.block_frames
-        return kept and policy.mid is None and not policy.positions.moves and not policy.rewrites
+        still = policy.mid is None and not policy.positions.moves and not policy.rewrites
+        return kept and still and not self.spatial
 
     @property
     def packer(self) -> LearnedPacker | None:
@@ -104,9 +108,10 @@ class KVCache:
         return count(self._time, self._rows, self._mid, self.shape.tokens)
 
     def positions(self) -> dict[Region, list[float]]:
-        """Temporal position of each frame (sink, recent, block) as its keys now stand."""
+        """Temporal position of each frame as its keys now stand, by region but the mid one."""
         return {
             Region.SINK: [span.position for span in self._time.sink],
+            Region.SPATIAL: [span.position for span in self._time.spatial],
             Region.RECENT: [span.position for span in self._time.recent],
             Region.BLOCK: [span.position for span in self._time.block],
         }
@@ -138,7 +143,7 @@ class KVCache:
         moves, start = self._time.place(self._mid)
         self._move(moves)
         self._mid.lay_out(start, self._time.block[self.policy.state :])
-        self._place = self._rows.place(self._time.block, self._time.kept, self._mid.tokens)
+        self._place = self._rows.place(self._time.block, self._time.read, self._mid.tokens)
         self._begun = False
         self.seconds += time.perf_counter() - began
 
@@ -266,6 +271,28 @@ class KVCache:
         self._rewrite(sink, [])
         return len(sink)
 
+    def open_spatial(self, frames: int) -> None:
+        """Open recalled frames, to be written in one clean pass in which they see each other alone.
+
+        They take the place of those that were recalled before and stand between the sink and all
+        that comes after it, in the order given, until they are replaced.
+
+        Args:
+            frames: how many, 0 to `spatial`; 0: they are forgotten, and no pass is opened.
+
+        Raises:
+            CacheError: more than the cache has room for, or a block is open.
+        """
+        self._check_closed()
+        if not 0 <= frames <= self.spatial:
+            raise CacheError(
+                f"{frames} frames are to be recalled, this cache was opened for 0 to "
+                f"{self.spatial}; recall fewer."
+            )
+        spans = self._time.recall(frames)
+        if spans:
+            self._rewrite(spans, [])
+
     def rewind(self, frames: int) -> None:
         """Forget all keys; the last `frames` frames are about to be written again.
 
@@ -306,7 +333,7 @@ class KVCache:
     def _make_room(self, frames: int) -> None:
         """Let frames leave `recent`; the mid partition takes them."""
         slots, part = self._time.slots, self.policy.mid
-        if self.policy.partition.recent is None and slots.free < frames:
+        if self.policy.partition.recent is None and self._time.free < frames:
             slots.grow(2 * slots.capacity)
             self._rows.grow(slots.capacity)
         for group in self._time.leaving(frames, self._mid.frames):

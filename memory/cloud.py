@@ -3,11 +3,9 @@
 A pixel becomes a point only if the cloud does not already show that place at least half as finely.
 What was written first stays, so nothing drifts however often it is drawn and generated again; what
 is written anew each time melts. The points are a ring: when it is full the oldest make room, and no
-array ever grows. Cost: 19 bytes a point; a view or an insertion reads all points once
+array ever grows. Cost: 23 bytes a point; a view or an insertion reads all points once
 (`kernels/splat.py`).
 """
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +13,9 @@ from numpy.typing import NDArray
 from worldrt.errors import ConfigError, InputError, ShapeError
 from worldrt.geometry.camera import Camera
 from worldrt.geometry.se3 import check_pose
-from worldrt.kernels.splat import LONGEST_REACH, fill, splat
+from worldrt.kernels.fill import fill
+from worldrt.kernels.splat import LONGEST_REACH, Drawn, splat
+from worldrt.memory.spatial.frame import Splat
 
 FULL_WEIGHT = 0.25
 """Weight of a pixel amid points one pixel apart, at worst: the mask is 1 from here on."""
@@ -27,17 +27,6 @@ CLOSER = 2.0
 """A pixel this many times nearer than the points that cover it is written once more."""
 BEND = 0.15
 """Largest second difference of inverse depth, relative to it, on one surface."""
-
-
-class Splat(NamedTuple):
-    """The cloud as V cameras see it; all are 0 where it shows nothing."""
-
-    rgb: NDArray[np.float32]
-    """[V, Y, X, 3], 0 to 1."""
-    depth: NDArray[np.float32]
-    """[V, Y, X] metres along z."""
-    mask: NDArray[np.float32]
-    """[V, Y, X] how well the pixel is covered, 0 to 1."""
 
 
 class PointCloud:
@@ -62,6 +51,7 @@ class PointCloud:
         self._points = np.zeros((capacity, 3), np.float32)
         self._colours = np.zeros((capacity, 3), np.uint8)
         self._source_depth = np.zeros(capacity, np.float32)
+        self._written = np.zeros(capacity, np.int32)
         self._next = 0
         self._size = 0
 
@@ -71,7 +61,8 @@ class PointCloud:
     @property
     def bytes(self) -> int:
         """Bytes of the arrays, the same from the first frame on."""
-        return self._points.nbytes + self._colours.nbytes + self._source_depth.nbytes
+        arrays = self._points, self._colours, self._source_depth, self._written
+        return sum(array.nbytes for array in arrays)
 
     @property
     def points(self) -> NDArray[np.float32]:
@@ -98,6 +89,7 @@ class PointCloud:
             "points": self.points.copy(),
             "colours": self.colours.copy(),
             "source_depth": self.source_depth.copy(),
+            "written": self._written[: self._size].copy(),
             "next": np.array(self._next),
         }
 
@@ -119,6 +111,7 @@ class PointCloud:
         self._points[:size] = state["points"]
         self._colours[:size] = state["colours"]
         self._source_depth[:size] = state["source_depth"]
+        self._written[:size] = state["written"]
         self._size, self._next = size, next_
 
     def insert(
@@ -126,6 +119,7 @@ class PointCloud:
         rgb: NDArray[np.uint8],
         depth: NDArray[np.float32],
         world_from_camera: NDArray[np.float64],
+        frame: int = 0,
         *,
         real: bool = True,
         leave: NDArray[np.bool_] | None = None,
@@ -136,6 +130,7 @@ class PointCloud:
             rgb: [Y, X, 3].
             depth: [Y, X] metres along z; 0 or not finite is unknown and not written.
             world_from_camera: [4, 4].
+            frame: its index.
             real: the frame has detail of its own: seen from nearer, a place is written once more. A
                 generated frame repeats the memory there, a little more blurred each time.
             leave: [Y, X] pixels that are not to be written; None: all may be.
@@ -164,6 +159,7 @@ class PointCloud:
         self._points[at] = self.camera.unproject(depth, world_from_camera)[new]
         self._colours[at] = rgb[new]
         self._source_depth[at] = depth[new]
+        self._written[at] = frame
         self._next = (self._next + len(at)) % self.capacity
         self._size = min(self._size + len(at), self.capacity)
         return len(at)
@@ -173,6 +169,7 @@ class PointCloud:
         rgb: NDArray[np.uint8],
         depth: NDArray[np.float32],
         poses: NDArray[np.float64],
+        first: int = 0,
     ) -> int:
         """Write real frames one after the other.
 
@@ -180,6 +177,7 @@ class PointCloud:
             rgb: [F, Y, X, 3].
             depth: [F, Y, X] metres along z.
             poses: [F, 4, 4] camera to world.
+            first: index of the first frame.
 
         Returns:
             Points written.
@@ -190,7 +188,9 @@ class PointCloud:
         """
         if not len(rgb) == len(depth) == len(poses):
             raise ShapeError("depth", depth.shape, f"[{len(rgb)}, Y, X] for as many poses")
-        return sum(self.insert(*frame) for frame in zip(rgb, depth, poses, strict=True))
+        indices = range(first, first + len(poses))
+        frames = zip(rgb, depth, poses, indices, strict=True)
+        return sum(self.insert(*frame) for frame in frames)
 
     def view(self, poses: NDArray[np.float64]) -> Splat:
         """The cloud seen from V poses.
@@ -203,8 +203,8 @@ class PointCloud:
             InputError: a pose is not rigid.
         """
         _check_poses(poses)
-        rgb, depth, weight, _ = self._splat(poses, LONGEST_REACH)
-        return Splat(rgb, depth, np.minimum(weight / FULL_WEIGHT, 1))
+        seen = self._splat(poses, LONGEST_REACH)
+        return Splat(seen.rgb, seen.depth, np.minimum(seen.weight / FULL_WEIGHT, 1), seen.written)
 
     def _covers(
         self, depth: NDArray[np.float32], world_from_camera: NDArray[np.float64], real: bool
@@ -212,17 +212,24 @@ class PointCloud:
         """[Y, X]: the cloud shows the pixel already, at its depth or nearer, and finely enough."""
         # Unstretched: a gap between coarse points is worth a finer one, if that is real.
         reach = 1.0 if real else LONGEST_REACH
-        _, known, weight, source = (
+        _, known, weight, source, _ = (
             image[0] for image in self._splat(world_from_camera[None], longest_reach=reach)
         )
         shown = (weight > COVERED * FULL_WEIGHT) & (known < (1 + AGREEMENT) * depth)
         return shown & (source < CLOSER * depth) if real else shown
 
-    def _splat(
-        self, poses: NDArray[np.float64], longest_reach: float
-    ) -> tuple[NDArray[np.float32], ...]:
+    def _splat(self, poses: NDArray[np.float64], longest_reach: float) -> Drawn:
+        whole = np.array([[0, self._size]], np.int32)
         return splat(
-            self.points, self.colours, self.source_depth, poses, self.camera, longest_reach
+            self.points,
+            self.colours,
+            self.source_depth,
+            self._written[: self._size],
+            np.ones(self._size, np.uint8),
+            [whole] * len(poses),
+            poses,
+            self.camera,
+            longest_reach,
         )
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldrt.geometry.camera import Camera
-from worldrt.memory.cloud import COVERED, PointCloud, Splat
+from worldrt.memory.cloud import COVERED, PointCloud
+from worldrt.memory.spatial.frame import Splat
 
 
 class LayeredCloud:
@@ -39,9 +40,10 @@ class LayeredCloud:
         rgb: NDArray[np.uint8],
         depth: NDArray[np.float32],
         poses: NDArray[np.float64],
+        first: int = 0,
     ) -> int:
         """Write real frames; see `PointCloud.insert_block`. Returns the points written."""
-        return self.real.insert_block(rgb, depth, poses)
+        return self.real.insert_block(rgb, depth, poses, first)
 
     def imagine(
         self,
@@ -49,6 +51,7 @@ class LayeredCloud:
         depth: NDArray[np.float32],
         poses: NDArray[np.float64],
         known: NDArray[np.float32],
+        first: int = 0,
     ) -> int:
         """Write what generated frames show of places that nothing was known of.
 
@@ -57,14 +60,16 @@ class LayeredCloud:
             depth: [F, Y, X] metres along z.
             poses: [F, 4, 4] camera to world.
             known: [F, Y, X] mask of the view that the frames were generated from.
+            first: index of the first frame.
 
         Returns:
             Points written.
         """
-        frames = zip(rgb, depth, poses, known > COVERED, strict=True)
+        indices = range(first, first + len(poses))
+        frames = zip(rgb, depth, poses, indices, known > COVERED, strict=True)
         return sum(
-            self.imagined.insert(image, far, pose, real=False, leave=kept)
-            for image, far, pose, kept in frames
+            self.imagined.insert(image, far, pose, index, real=False, leave=kept)
+            for image, far, pose, index, kept in frames
         )
 
     def view(self, poses: NDArray[np.float64]) -> Splat:
@@ -84,6 +89,9 @@ class LayeredCloud:
             rgb=(colour * real.rgb + (one - colour) * guess.rgb).astype(np.float32, copy=False),
             depth=_inverse(inverse),
             mask=mask.astype(np.float32, copy=False),
+            written=(share * real.written + (one - share) * guess.written).astype(
+                np.float32, copy=False
+            ),
         )
 
 

@@ -36,6 +36,7 @@ def count(time: Timeline, rows: Rows, mid: Mid, tokens: int) -> dict[Region, Occ
         region: Occupancy(len(spans), len(spans) * tokens, len(spans) * rows.frame_bytes)
         for region, spans in (
             (Region.SINK, time.sink),
+            (Region.SPATIAL, time.spatial),
             (Region.RECENT, time.recent),
             (Region.BLOCK, time.block),
         )

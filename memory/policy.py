@@ -5,28 +5,22 @@ the cache.
 """
 
 import inspect
-import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import import_module
 from importlib.resources import files
 from types import ModuleType
-from typing import Any, NamedTuple, get_args, get_type_hints
-
-import msgspec
+from typing import NamedTuple, get_type_hints
 
 from worldrt.errors import ConfigError
 from worldrt.memory.buckets import MOST_BITS
 from worldrt.memory.mid import Bounds, MidPart
+from worldrt.memory.options import read
 from worldrt.memory.positions import Absolute, PositionMap
 from worldrt.memory.quantize import Codec, find_codec
 
 UNBOUNDED = 4
 """Blocks that a cache has room for at first where the policy keeps everything."""
-
-
-MOST_FRAMES = 1_000_000
-"""Largest number that an option takes: none of them has a use for more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,21 +264,10 @@ def find(spec: str, block_frames: int) -> Policy:
     if name not in names():
         raise ConfigError.unknown("policy", name, names())
     build = _module(name).build
-    hints = _options(build)
-    values: dict[str, object] = {}
-    codec = None
-    for option in filter(None, options.split(",")):
-        key, _, text = option.partition("=")
-        if key in values or (key == "codec" and codec is not None):
-            raise ConfigError(f"Option {key!r} of policy {name!r} was said twice; say it once.")
-        if key == "codec":
-            codec = find_codec(text)
-        elif key not in hints:
-            raise ConfigError.unknown(f"option of policy {name!r}", key, [*hints, "codec"])
-        else:
-            values[key] = _read(name, key, text, hints[key])
+    values = read(f"policy {name!r}", options, _options(build) | {"codec": str})
+    codec = values.pop("codec", None)
     policy: Policy = build(block_frames=block_frames, **values)
-    return policy if codec is None else replace(policy, codec=codec)
+    return policy if codec is None else replace(policy, codec=find_codec(str(codec)))
 
 
 def _module(name: str) -> ModuleType:
@@ -296,29 +279,3 @@ def _options(build: object) -> dict[str, object]:
     """Type of each option of a policy."""
     hints = get_type_hints(build)
     return {key: hint for key, hint in hints.items() if key not in ("block_frames", "return")}
-
-
-def _read(name: str, key: str, text: str, hint: object) -> object:
-    """An option's value.
-
-    Raises:
-        ConfigError: it is not of the option's type.
-    """
-    try:
-        value = msgspec.convert(text, hint, strict=False)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise msgspec.ValidationError("not finite")
-        if isinstance(value, int) and abs(value) > MOST_FRAMES:
-            raise ConfigError(
-                f"Option {key!r} of policy {name!r} goes up to {MOST_FRAMES}, got {value}."
-            )
-        return value
-    except msgspec.ValidationError as error:
-        kinds: tuple[Any, ...] = get_args(hint) or (hint,)
-        wanted = "one of " + ", ".join(kinds) if isinstance(kinds[0], str) else _KINDS[kinds[0]]
-        raise ConfigError(
-            f"Option {key!r} of policy {name!r} needs {wanted}, got {text!r}."
-        ) from error
-
-
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}

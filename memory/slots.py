@@ -39,6 +39,7 @@ class Region(StrEnum):
     """A part of the context, asked for by name."""
 
     SINK = "sink"
+    SPATIAL = "spatial"
     MID = "mid"
     RECENT = "recent"
     BLOCK = "block"

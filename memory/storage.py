@@ -16,6 +16,7 @@ def open_rows(
     policy: Policy,
     shape: CacheShape,
     slots: int,
+    raw: bool,
     dtype: torch.dtype,
     device: torch.device | None,
 ) -> Rows:
@@ -25,6 +26,7 @@ def open_rows(
         policy: its codec, its mid partition, and whether keys move.
         shape: the model's numbers.
         slots: frame slots.
+        raw: whether keys move after they were written.
         dtype: of keys and values as the model computes them.
         device: where they lie.
     """
@@ -33,21 +35,23 @@ def open_rows(
     weights = mid.weights if mid else "none"
     if policy.codec is not None:
         return CodedRows(policy.codec, shape, slots, room, weights, dtype, device)
-    return DenseRows(
-        shape, slots, room, raw=policy.moves, weights=weights, dtype=dtype, device=device
-    )
+    return DenseRows(shape, slots, room, raw=raw, weights=weights, dtype=dtype, device=device)
 
 
 def check_memory(
-    policy: Policy, shape: CacheShape, dtype: torch.dtype, device: torch.device | None
+    policy: Policy,
+    shape: CacheShape,
+    dtype: torch.dtype,
+    device: torch.device | None,
+    spatial: int,
 ) -> None:
     """Raise CacheError if a policy's frames and tail alone exceed the device's memory."""
     bounds = policy.bounds(shape.block_frames)
-    frames = policy.slots(shape.block_frames) * shape.tokens
+    frames = (policy.slots(shape.block_frames) + spatial) * shape.tokens
     room = policy.mid.room(shape, bounds) if policy.mid else 0
     bits = policy.codec.bits if policy.codec else None
     size = torch.finfo(dtype).bits / 8
-    stored = size * (3 if policy.moves else 2) if bits is None else bits / 4
+    stored = size * (3 if policy.moves or spatial else 2) if bits is None else bits / 4
     row = shape.layers * shape.batch * shape.heads * shape.head_dim
     needed = row * (frames * stored + room * size * 2)
     there = _memory(device)

@@ -13,17 +13,20 @@ Move = tuple[Span, float]
 
 
 class Timeline:
-    """The spans of sink, recent and the open block, in time order.
+    """The spans of sink, recent and the open block, in time order, and those of recalled frames.
 
     Args:
         policy: its partition, position map and switches.
         block_frames: the most latent frames in one block of the rollout.
+        spatial: most frames that the spatial memory brings back.
     """
 
-    def __init__(self, policy: Policy, block_frames: int) -> None:
-        self._policy, self._size = policy, block_frames
-        self.slots = Slots(policy.slots(block_frames))
+    def __init__(self, policy: Policy, block_frames: int, spatial: int = 0) -> None:
+        self._policy, self._size, self._most = policy, block_frames, spatial
+        self.slots = Slots(policy.slots(block_frames) + spatial)
         self.sink: list[Span] = []
+        self.spatial: list[Span] = []
+        """Recalled frames; they stand between the sink and all that comes after it."""
         self.recent: list[Span] = []
         self.block: list[Span] = []
         """The open block's: its state frames first, then those that are shown."""
@@ -38,6 +41,16 @@ class Timeline:
     def kept(self) -> list[Span]:
         """Frames of sink and recent."""
         return [*self.sink, *self.recent]
+
+    @property
+    def read(self) -> list[Span]:
+        """Frames that a block attends to, in the order in which they stand."""
+        return [*self.sink, *self.spatial, *self.recent]
+
+    @property
+    def free(self) -> int:
+        """Slots that are left for blocks."""
+        return self.slots.free - (self._most - len(self.spatial))
 
     def leaving(self, frames: int, inside: int) -> list[list[Span]]:
         """Groups of frames that leave `recent` before a block of `frames`; `forget` frees them.
@@ -83,15 +96,20 @@ class Timeline:
         """Where the open block and its context stand; the block's spans are set.
 
         Returns:
-            Moves of the frames of sink and recent, and where the mid partition begins.
+            Moves of the frames that are read, and where the mid partition begins.
         """
-        count = self._policy.state
+        count, apart = self._policy.state, len(self.spatial)
         state, block = self.block[:count], self.block[count:]
-        places = self._places(state or self.sink, self.recent, block, mid, self.cut)
+        places = self._places(state or self.sink, self.recent, block, mid, self.cut, apart)
         for span, position in zip(self.block, places.sink[:count] + places.block, strict=True):
             span.position = position
         sink = places.sink[: len(self.sink)]
-        return list(zip(self.kept, sink + places.recent, strict=True)), places.mid
+        start = places.mid
+        if mid.own is not None:  # it stands by itself: recalled frames stand before the recent ones
+            start = [*places.recent, *places.block][0] - apart
+        spatial = [start + index for index in range(apart)]
+        moves = list(zip(self.read, sink + spatial + places.recent, strict=True))
+        return moves, places.mid if mid.own is not None else places.mid + apart
 
     def join(self) -> list[Span]:
         """Close the block: its frames become part of sink and recent. Returns those shown."""
@@ -166,6 +184,14 @@ class Timeline:
         written = [lying.get(frame) or Span(frame, -1, frame + shift) for frame in frames]
         return frames, written, reads
 
+    def recall(self, frames: int) -> list[Span]:
+        """Spans of recalled frames, about to be written; those before them are forgotten."""
+        for span in self.spatial:
+            self.slots.give(span.slot)
+        slots = self.slots.take(frames)
+        self.spatial = [Span(-1, slot, float(index)) for index, slot in enumerate(slots)]
+        return self.spatial
+
     def renew_sink(self) -> list[Span]:
         """Spans of the sink, about to be written anew; they stand from 0."""
         if not self.sink:
@@ -182,10 +208,11 @@ class Timeline:
         block: Sequence[Span],
         mid: Mid,
         cut: bool,
+        apart: int = 0,
     ) -> Places:
         layout = Layout(
             sink=[span.frame for span in sink],
-            width=mid.width,
+            width=mid.width + (apart if mid.own is None else 0),
             own=mid.own,
             recent=[span.frame for span in recent],
             block=[span.frame for span in block],

@@ -17,6 +17,7 @@ from worldrt.config import (
     CameraConfig,
     CodecConfig,
     MemoryConfig,
+    MemoryUse,
     ModelConfig,
     MotionConfig,
     SamplerConfig,
@@ -62,7 +63,7 @@ def tiny_config(refiner_width: int = 0) -> WorldConfig:
         ),
         codec=CodecConfig(channels=channels, refiner_width=refiner_width),
         sampler=SamplerConfig(sigmas=(1.0, 0.6), prediction="residual"),
-        memory=MemoryConfig(capacity=10_000),
+        memory=MemoryConfig(budget_mb=2.0, use=MemoryUse.BOTH, recalled=2),
     )
 
 

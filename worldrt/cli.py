@@ -11,7 +11,9 @@ from typing import Protocol
 import tyro
 
 from worldrt import __version__
+from worldrt.atlas.commands import World
 from worldrt.bench.commands import Bench
+from worldrt.config import MemoryUse
 from worldrt.errors import WorldrtError
 from worldrt.training.commands import Train
 
@@ -71,6 +73,16 @@ class Render:
     switch: str = ""
     """Changes of scene, SECONDS:MODE separated by spaces ("2:flush 4.5:cut"); modes are keep,
     recache, flush, cut and recall, as far as the policy supports them."""
+    memory: MemoryUse | None = None
+    """What the spatial memory tells the generator: its points (splat), past frames recalled by the
+    camera's pose (context), both, or nothing. Default: the world's."""
+    through_walls: bool = False
+    """Let keys lead through walls that have been seen."""
+    depth: str = "room"
+    """Depth of a picture to start from: an assumed room, plane:METRES, or a folder with a
+    depth-estimation model for transformers."""
+    save_memory: Path | None = None
+    """Save the spatial memory to this folder in the end, see `worldrt world`."""
     compare: bool = False
     """Show the truth beside it and score against it; needs --start seed:N."""
     out: Path = Path("out.mp4")
@@ -118,6 +130,7 @@ COMMANDS: dict[str, type[Command]] = {
     "policies": Policies,
     "train": Train,
     "bench": Bench,
+    "world": World,
     "doctor": Doctor,
 }
 

@@ -11,6 +11,7 @@ from torch.nn.functional import avg_pool2d, pixel_unshuffle
 from worldrt.codec import Codec
 from worldrt.geometry.camera import Camera
 from worldrt.geometry.rays import octaves, pluecker
+from worldrt.memory.spatial.frame import Splat
 
 OCTAVES = 2
 """Octaves of the ray maps."""
@@ -24,9 +25,13 @@ CONTENT = 64
 """Numbers that tell what a view is about, see `content`."""
 
 
+OLDEST = 2.0**16
+"""Frames; what was recorded so long ago or longer is of age 1."""
+
+
 def spatial_channels(latent_channels: int) -> int:
-    """Channels of the spatial condition: the remembered latents and their mask."""
-    return latent_channels + MASK_SIDE**2
+    """Channels of the spatial condition: the remembered latents, their mask and their age."""
+    return latent_channels + MASK_SIDE**2 + 1
 
 
 def camera_maps(
@@ -56,13 +61,29 @@ class SpatialMaps(NamedTuple):
     """[T, C, h, w] latents of the filled splat: what a residual is relative to."""
 
 
-def spatial_maps(codec: Codec, splat: Tensor, mask: Tensor) -> SpatialMaps:
+def ages(now: NDArray[np.int64], splat: Splat) -> Tensor:
+    """How old what the memory shows is, told in octaves: yesterday is as far from today as a year.
+
+    Args:
+        now: [T] frame of each view.
+        splat: T views.
+
+    Returns:
+        [T, 1, Y, X] log2(1 + frames since) / 16, at most 1; 0 where nothing is remembered.
+    """
+    since = np.clip(now[:, None, None] - splat.written, 0, OLDEST - 1)
+    share = np.where(splat.mask > 0, np.log2(1 + since) / np.log2(OLDEST), 0)
+    return torch.from_numpy(share.astype(np.float32))[:, None]
+
+
+def spatial_maps(codec: Codec, splat: Tensor, mask: Tensor, age: Tensor) -> SpatialMaps:
     """The spatial condition from the memory's view.
 
     Args:
         codec: encodes the view.
         splat: [T, 4, Y, X] the memory seen from the block's poses, holes filled.
         mask: [T, 1, Y, X] where it is memory, 0 to 1.
+        age: [T, 1, Y, X] from `ages`.
 
     Where nothing at all is remembered the hint is zero, the codec's mean image.
     """
@@ -70,7 +91,8 @@ def spatial_maps(codec: Codec, splat: Tensor, mask: Tensor) -> SpatialMaps:
     hint = torch.where(known, codec.encode(splat), 0)
     grain = codec.stride // MASK_SIDE
     cells = pixel_unshuffle(avg_pool2d(mask, grain), MASK_SIDE)
-    return SpatialMaps(torch.cat([hint, cells], dim=1), hint)
+    old = avg_pool2d(age, codec.stride)
+    return SpatialMaps(torch.cat([hint, cells, old], dim=1), hint)
 
 
 def content(images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ A field that is unknown, missing, of the wrong type or out of range is a `Config
 """
 
 import math
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -138,16 +139,57 @@ class SamplerConfig(Config, frozen=True, kw_only=True):
         )
 
 
-class MemoryConfig(Config, frozen=True, kw_only=True):
-    """The point cloud of what has been seen."""
+class MemoryUse(StrEnum):
+    """What the spatial memory tells a block."""
 
-    capacity: int = 262_144
-    """Points; the oldest make room."""
+    NONE = "none"
+    """Nothing."""
+    SPLAT = "splat"
+    """What its points show of the view."""
+    CONTEXT = "context"
+    """Past frames, recalled into the context."""
+    BOTH = "both"
+    """The points and the frames."""
+
+    @property
+    def shows(self) -> bool:
+        """Whether the points are drawn."""
+        return self in (MemoryUse.SPLAT, MemoryUse.BOTH)
+
+    @property
+    def recalls(self) -> bool:
+        """Whether frames are recalled."""
+        return self in (MemoryUse.CONTEXT, MemoryUse.BOTH)
+
+
+class MemoryConfig(Config, frozen=True, kw_only=True):
+    """The spatial memory: points of what has been seen, and keyframes."""
+
+    budget_mb: float = 64.0
+    """Megabytes; what is worth least makes room."""
+    use: MemoryUse = MemoryUse.SPLAT
+    """What it tells a block if nothing else is asked for."""
+    recalled: int = 0
+    """Most past frames that are brought back into a block's context; 0: the model knows none."""
+    retrieval: str = "coverage"
+    """How they are chosen, `NAME` or `NAME:key=value,...`."""
 
     def __post_init__(self) -> None:
         check(
-            self.capacity > 0, f"A memory needs room for points, got a capacity of {self.capacity}."
+            0 < self.budget_mb < math.inf and self.recalled >= 0,
+            "A memory needs room and recalls 0 frames or more, got a budget of "
+            f"{self.budget_mb:g} MB and {self.recalled} frames.",
         )
+        check_use(self.use, self)
+
+
+def check_use(use: MemoryUse, memory: MemoryConfig) -> None:
+    """Raise ConfigError unless a world with this memory can be told so."""
+    check(
+        memory.recalled > 0 or not use.recalls,
+        f"Memory use {use.value!r} recalls frames, and this world's model recalls "
+        f"{memory.recalled}; say splat or none.",
+    )
 
 
 class Cells(Config, frozen=True, kw_only=True):

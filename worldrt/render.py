@@ -4,11 +4,11 @@ An hour costs no more memory than a second. What ends early, by Ctrl-C or a full
 playable file with the frames so far.
 """
 
-import hashlib
 import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 import msgspec
@@ -17,29 +17,25 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worldrt.atlas.store import check_target, save
 from worldrt.bench.compare import Comparison
 from worldrt.bench.pictures import side_by_side
 from worldrt.checkpoints.files import write_bytes
-from worldrt.config import check
+from worldrt.chunk import Chunk
+from worldrt.config import MemoryUse, check
 from worldrt.errors import ConfigError, OutputError
-from worldrt.geometry.trajectory import Step, read_path
-from worldrt.memory.slots import Region
-from worldrt.rollout import Receipt
+from worldrt.geometry.trajectory import Step, Trajectory, read_path
 from worldrt.schedule import Due, read_schedule, take_due
-from worldrt.session import Chunk, Session
+from worldrt.session import Session, batched_keys
 from worldrt.simulators.doom.engine import Doom
 from worldrt.simulators.doom.maze import generate
 from worldrt.starts import Start
+from worldrt.tally import Report, Tally
 from worldrt.video import VideoWriter
 from worldrt.world import World
 
 SCALE = 4
 """Video pixels a side of each pixel of a small world."""
-INCLUDES = (
-    "splat, denoising steps, clean pass, decode and memory insert; video encoding, comparison and "
-    "loading are not in it"
-)
-"""What `fps` and `block_ms` cover."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +49,10 @@ class Order:
         context_frames: real frames before the one that the walk begins at.
         seed: of the noise.
         switch: changes of scene, see `read_schedule`.
+        memory: what the spatial memory tells a block; None: the world's own way.
+        through_walls: keys may lead through walls that have been seen.
+        depth: how the depth of a picture is found, see `open_start`.
+        save_memory: folder that the spatial memory is saved to in the end; None: it is not.
         compare: show and score the truth beside it; needs a `seed:N` start.
         out: `.mp4` or `.mkv`.
         json: where the report goes; None: nowhere.
@@ -66,48 +66,13 @@ class Order:
     seed: int
     policy: str | None
     switch: str
+    memory: MemoryUse | None
+    through_walls: bool
+    depth: str
+    save_memory: Path | None
     compare: bool
     out: Path
     json: Path | None
-
-
-class Milliseconds(msgspec.Struct, frozen=True):
-    """A distribution of block times."""
-
-    p50: float
-    p95: float
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What `--json` holds."""
-
-    world: str
-    start: str
-    assumed: str
-    """What was assumed about the start because it could not be known."""
-    policy: str
-    switches: list[Receipt]
-    """Changes of scene, each with the block in which it took effect."""
-    seed: int
-    frames: int
-    fps: float
-    fps_includes: str = INCLUDES
-    block_ms: Milliseconds
-    stage_ms: dict[str, float]
-    """Mean milliseconds a block of each stage."""
-    cache_bytes_peak: int
-    memory_points: int
-    partitions: dict[str, dict[str, int]]
-    """Frames, tokens and bytes of each region of the cache at the end."""
-    latents_sha256: str
-    interrupted: bool
-    psnr_seen: float | None
-    """dB on pixels seen in real frames; None without `--compare` or where no frame has any."""
-    psnr_novel: float | None
-    baselines: dict[str, float | None]
-    """`repeat`, `splat`: PSNR on seen pixels; `fill_novel`: of the filling on new ones."""
-    sharpness: dict[str, float]
-    """Mean gradient relative to the truth's, by part and candidate."""
 
 
 def render(order: Order) -> Report:
@@ -137,6 +102,8 @@ def render(order: Order) -> Report:
     waiting = read_schedule(order.switch, config.fps, policy)
     path = read_path(order.path, frames, config.motion)
     frames = frames or len(path.steps)
+    if order.save_memory:
+        check_target(order.save_memory)
     size = world.camera.width, world.camera.height
     if order.compare:
         probe = np.zeros((1, size[1], size[0], 3), np.uint8)
@@ -144,14 +111,14 @@ def render(order: Order) -> Report:
         video = VideoWriter(order.out, shown[2], shown[1], config.fps)
     else:
         video = VideoWriter(order.out, *size, config.fps, SCALE)
-    start = world.start(order.start, order.context_frames)
-    poses = path.poses(start.poses[-1], config.motion, frames, _walls(start))
-    session = Session(world, start, seed=order.seed, policy=order.policy)
+    start = world.start(order.start, order.context_frames, order.depth)
+    session = Session(world, start, seed=order.seed, policy=order.policy, use=order.memory)
+    step = None if order.through_walls else _solid(start, session.walls)
     truth = Truth(world, start) if order.compare else None
-    tally = Tally(session, start, order)
+    tally = Tally(session, start, order.policy, order.seed)
     try:
         with video, Bar(frames, config.fps) as bar:
-            for chunk in follow(session, poses, waiting):
+            for chunk in walk(session, path, frames, step, waiting):
                 tally.add(chunk)
                 bar.show(chunk, tally)
                 kept = chunk.frames[: frames - chunk.first]
@@ -162,7 +129,10 @@ def render(order: Order) -> Report:
     finally:
         if truth:
             truth.close()
-        report = tally.report(video.frames, truth)
+        session.close()
+        if order.save_memory and session.places:
+            save(session.places.map, order.save_memory)
+        report = tally.report(video.frames, truth.comparison.means() if truth else {})
         if order.json and tally.blocks:
             write_bytes(order.json, msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     return report
@@ -182,12 +152,35 @@ def follow(
         yield session.follow(poses[np.minimum(np.arange(first, first + size), len(poses) - 1)])
 
 
-def _walls(start: Start) -> Step | None:
-    """What keeps keys from walking through a maze's walls; None where no maze is known."""
+def walk(
+    session: Session, path: Trajectory, frames: int, step: Step | None, switches: Sequence[Due]
+) -> Iterator[Chunk]:
+    """Walk a path block by block: keys as far as `step` lets them lead, or given poses."""
+    config = session.world.config
+    if not isinstance(path.steps, tuple):
+        yield from follow(session, path.poses(session.pose, config.motion, frames), switches)
+        return
+    waiting = list(switches)
+    keys = tuple(islice(cycle(path.steps), frames))
+    for index, held in enumerate(batched_keys(keys, config.block_frames)):
+        for mode in take_due(waiting, index * config.block_frames):
+            session.switch(mode)
+        yield session.step(held, step)
+
+
+def _solid(start: Start, seen: Step | None) -> Step | None:
+    """What keys can't lead through: walls that were seen, and those of the maze where it is known.
+
+    The maze's own are asked last, so that rounding never leads out of it.
+    """
     if start.maze is None:
-        return None
+        return seen
     maze = generate(start.maze)
-    return lambda here, there: maze.slide(here, there)[0]
+
+    def stop(here: NDArray[np.float64], there: NDArray[np.float64]) -> NDArray[np.float64]:
+        return maze.slide(here, seen(here, there) if seen else there)[0]
+
+    return stop
 
 
 class Truth:
@@ -208,81 +201,6 @@ class Truth:
 
     def close(self) -> None:
         self._doom.close()
-
-
-class Tally:
-    """Sums of a rendering: constant memory, whatever its length."""
-
-    BUCKETS = np.geomspace(0.1, 1e6, 2001)
-    """Edges in milliseconds of the histogram that percentiles are read from: 0.8 % apart."""
-
-    def __init__(self, session: Session, start: Start, order: Order) -> None:
-        self._session, self._start, self._order = session, start, order
-        self._digest = hashlib.sha256()
-        self._histogram = np.zeros(len(self.BUCKETS) + 1, np.int64)
-        self._stages: dict[str, float] = {}
-        self._partitions: dict[Region, dict[str, int]] = {}
-        self._switches: list[Receipt] = []
-        self.blocks = self.frames = 0
-        self.cache_bytes = session.cache.nbytes
-        self.milliseconds = 0.0
-        self.interrupted = False
-
-    def add(self, chunk: Chunk) -> None:
-        """Count a block."""
-        self._digest.update(chunk.latents.float().cpu().numpy().tobytes())
-        self._histogram[np.searchsorted(self.BUCKETS, chunk.block_ms)] += 1
-        self._switches += chunk.switches
-        for stage, spent in chunk.stage_ms.items():
-            self._stages[stage] = self._stages.get(stage, 0.0) + spent
-        self._partitions = {
-            region: {"frames": part.frames, "tokens": part.tokens, "bytes": part.bytes}
-            for region, part in chunk.partitions.items()
-        }
-        self.blocks += 1
-        self.frames += len(chunk.frames)
-        self.milliseconds += chunk.block_ms
-        self.cache_bytes = max(self.cache_bytes, self._session.cache.nbytes)
-
-    @property
-    def fps(self) -> float:
-        """Generated frames a second so far."""
-        return 1000 * self.frames / self.milliseconds if self.milliseconds else 0.0
-
-    def percentile(self, share: float) -> float:
-        """Block time in milliseconds below which `share` of the blocks lie."""
-        wanted = share * self.blocks
-        bucket = int(np.searchsorted(np.cumsum(self._histogram), wanted))
-        return float(self.BUCKETS[min(bucket, len(self.BUCKETS) - 1)])
-
-    def report(self, frames: int, truth: Truth | None) -> Report:
-        """All figures of a video of so many frames; those that filled its last block are not in."""
-        means = truth.comparison.means() if truth else {}
-        return Report(
-            world=self._session.world.config.name,
-            start=self._start.name,
-            assumed=self._start.assumed,
-            policy=self._order.policy or self._session.world.config.policy,
-            switches=self._switches,
-            seed=self._order.seed,
-            frames=frames,
-            fps=round(self.fps, 2),
-            block_ms=Milliseconds(round(self.percentile(0.5), 1), round(self.percentile(0.95), 1)),
-            stage_ms={k: round(v / max(self.blocks, 1), 2) for k, v in self._stages.items()},
-            cache_bytes_peak=self.cache_bytes,
-            memory_points=len(self._session.cloud),
-            partitions={str(region): part for region, part in self._partitions.items()},
-            latents_sha256=self._digest.hexdigest(),
-            interrupted=self.interrupted,
-            psnr_seen=means.get("psnr_seen_world"),
-            psnr_novel=means.get("psnr_novel_world"),
-            baselines={
-                "repeat": means.get("psnr_seen_repeat"),
-                "splat": means.get("psnr_seen_splat"),
-                "fill_novel": means.get("psnr_novel_splat"),
-            },
-            sharpness={k: v for k, v in means.items() if k.startswith("sharp")},
-        )
 
 
 class Bar(Progress):

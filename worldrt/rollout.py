@@ -160,6 +160,21 @@ class Rollout:
         self.cache.open_sink()
         write(self._model, self.cache, Past(latents, told.conditions, ()), self._text)
 
+    def recall(self, latents: Tensor, told: Told = NOTHING) -> None:
+        """Bring past frames back into the context, in the place of those recalled before.
+
+        Args:
+            latents: [B, R, C, h, w] clean, in the order in which they are to stand; R = 0: none.
+            told: conditions.
+
+        Raises:
+            CacheError: the cache was not opened for so many.
+        """
+        self.settle()
+        self.cache.open_spatial(latents.shape[1])
+        if latents.shape[1]:
+            write(self._model, self.cache, Past(latents, told.conditions, ()), self._text)
+
     def switch(
         self, mode: SwitchMode, text: list[TextKeys] | None = None, note: Note | None = None
     ) -> Receipt:

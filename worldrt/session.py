@@ -1,12 +1,11 @@
 """One world being walked: poses in, chunks of frames out, block by block.
 
 A step reads as three lines: choose what the block is told, run the sampler, commit the result to
-the cache and the memory. All that a session keeps is bounded: the cache by its policy, the point
-cloud by its capacity, one pose and one random generator.
+the cache and the memory. All that a session keeps is bounded: the cache by its policy, the memory
+by its bytes, one pose and one random generator.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -15,55 +14,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldrt.chunk import Chunk
 from worldrt.clock import Clock
 from worldrt.codec import pack, unpack
-from worldrt.conditioning import camera_maps, content, spatial_maps
-from worldrt.config import check
+from worldrt.conditioning import ages, camera_maps, content, spatial_maps
+from worldrt.config import MemoryUse, check, check_use
 from worldrt.errors import ConfigError, SessionClosed, ShapeError
 from worldrt.geometry.keys import Keys
-from worldrt.geometry.trajectory import integrate
+from worldrt.geometry.trajectory import Step, integrate
 from worldrt.memory.cache import KVCache
 from worldrt.memory.cloud import filled
-from worldrt.memory.layers import LayeredCloud
-from worldrt.memory.occupancy import Occupancy
 from worldrt.memory.policy import SwitchMode
 from worldrt.memory.slots import Note, Region
+from worldrt.memory.spatial.frame import Splat
+from worldrt.memory.spatial.memory import Memory
+from worldrt.memory.spatial.places import Places
+from worldrt.recall import Recall
 from worldrt.rollout import Receipt, Rollout, Told
 from worldrt.sampler import steps_of
 from worldrt.starts import Start
 from worldrt.world import World
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """The frames decoded from one block."""
-
-    frames: NDArray[np.uint8]
-    """[F, Y, X, 3] RGB, all generated."""
-    depth: NDArray[np.float32]
-    """[F, Y, X] metres along z."""
-    poses: NDArray[np.float64]
-    """[F, 4, 4] world_from_camera."""
-    remembered: NDArray[np.float32]
-    """[F, Y, X] how much of the pixel the memory knew before the block, 0 to 1."""
-    latents: Tensor
-    """[F, C, h, w] clean latents."""
-    first: int
-    """Index of the first frame since the start of the session."""
-    stage_ms: Mapping[str, float]
-    """Milliseconds by stage: splat, steps, clean, decode, insert, and `policy`, the cache's own
-    bookkeeping, moving and choosing; their sum is the block's time. Where the policy lets the clean
-    pass run with the next block's first step, it is in `steps`; a switch before the block is in
-    `clean`."""
-    partitions: Mapping[Region, Occupancy]
-    """The cache after the block."""
-    switches: tuple[Receipt, ...] = ()
-    """Switches that took effect in this block."""
-
-    @property
-    def block_ms(self) -> float:
-        """Milliseconds from the poses to the frames and the updated memory."""
-        return sum(self.stage_ms.values())
 
 
 class _Plan(NamedTuple):
@@ -86,21 +56,36 @@ class Session:
         seed: of the noise, 0 to 2**63 - 1; the same seed and poses give the same latents bit for
             bit on one machine.
         policy: of the cache, `NAME` or `NAME:key=value,...`; None: the world's own.
+        use: what the memory tells a block; None: the world's own.
+        memory: another spatial memory, empty; None: the world's own, with walls of what was seen.
 
     Raises:
-        ConfigError: unknown policy, or a seed out of range.
+        ConfigError: unknown policy, a seed out of range, or a use that the world's model lacks.
         ShapeError: the start does not fit the world's camera.
     """
 
     def __init__(
-        self, world: World, start: Start, *, seed: int = 0, policy: str | None = None
+        self,
+        world: World,
+        start: Start,
+        *,
+        seed: int = 0,
+        policy: str | None = None,
+        use: MemoryUse | None = None,
+        memory: Memory | None = None,
     ) -> None:
         config = world.config
+        self._use = use or config.memory.use
+        check_use(self._use, config.memory)
         check(0 <= seed < 2**63, f"A seed is a whole number from 0 to 2**63 - 1, got {seed}.")
         start.check_camera(world.camera)
         self.world = world
+        most = config.memory.recalled if self._use.recalls else 0
         self.cache = KVCache(
-            world.policy(policy or config.policy), world.cache_shape, device=world.device
+            world.policy(policy or config.policy),
+            world.cache_shape,
+            device=world.device,
+            spatial=most,
         )
         self._rollout = Rollout(
             world.model,
@@ -109,11 +94,19 @@ class Session:
             config.sampler.prediction,
             pack=world.pack,
         )
-        self.cloud = LayeredCloud(config.memory.capacity, world.camera)
+        self.memory: Memory = world.places() if memory is None else memory
+        self.places = self.memory if isinstance(self.memory, Places) else None
+        """The memory, if it is one of points; None: another kind was given."""
+        self.walls: Step | None = None
+        """What has been seen and can't be walked through."""
+        if self.places is not None and self._use is not MemoryUse.NONE:
+            self.walls = self.places.slide
+        self._recall = Recall(world, self.memory, self._rollout, most) if most else None
         self.pose = start.poses[0]
         """[4, 4] where the camera stands."""
         self.frames = 0
         """Frames generated so far."""
+        self._now = 0  # frames walked so far, the start's included
         self._random = torch.Generator(world.device).manual_seed(seed)
         self._latent_camera = world.camera.scaled(1 / config.codec.stride)
         self._clock = Clock(self.cache)
@@ -122,21 +115,22 @@ class Session:
         self._open = True
         self._prime(start)
 
-    def step(self, actions: Sequence[Keys]) -> Chunk:
+    def step(self, actions: Sequence[Keys], step: Step | None = None) -> Chunk:
         """Walk one block with the keys held in each of its frames.
 
         Args:
             actions: [block_frames] held keys.
+            step: where one comes to stand, such as `walls`; None: wherever one wants to.
 
         Raises:
             SessionClosed, ShapeError: as `follow`.
         """
-        return self.follow(integrate(actions, self.pose, self.world.config.motion))
+        return self.follow(integrate(actions, self.pose, self.world.config.motion, step))
 
-    def stream(self, actions: Sequence[Keys]) -> Iterator[Chunk]:
+    def stream(self, actions: Sequence[Keys], step: Step | None = None) -> Iterator[Chunk]:
         """Walk a whole path; its last block is filled up with released keys."""
         for keys in batched_keys(actions, self.world.config.block_frames):
-            yield self.step(keys)
+            yield self.step(keys, step)
 
     @torch.inference_mode()
     def follow(self, poses: NDArray[np.float64]) -> Chunk:
@@ -177,6 +171,8 @@ class Session:
     def close(self) -> None:
         """End the session; a later step is an error."""
         self._open = False
+        if self.places is not None:
+            self.places.close()
 
     def __enter__(self) -> Self:
         return self
@@ -193,12 +189,13 @@ class Session:
 
     def _choose(self, poses: NDArray[np.float64]) -> _Plan:
         with self._clock("splat"):
-            view = self.cloud.view(poses)
+            view = self._view(poses)
             device = self.world.device
             image = filled(view, self.world.config.codec.near)
             splat = torch.from_numpy(image).to(device)
             mask = torch.from_numpy(view.mask)[:, None].to(device)
-            spatial = spatial_maps(self.world.codec, splat, mask)
+            age = ages(self._now + np.arange(len(poses)), view).to(device)
+            spatial = spatial_maps(self.world.codec, splat, mask, age)
             camera = camera_maps(self._latent_camera, poses, self.pose).to(device)
             conditions = self.world.model.read_conditions(camera[None], spatial.maps[None])
             about = content(image)
@@ -213,6 +210,10 @@ class Session:
             shape = (1, frames, *size)
             return torch.randn(shape, generator=self._random, device=self.world.device)
 
+        if self._recall:
+            with self._clock("recall"):
+                recent = self.cache.occupancy()[Region.RECENT].frames
+                self._recall.renew(plan.poses, self.pose, self._now, recent)
         if self.cache.policy.lookahead:
             self._look_ahead(plan.poses)
         with self._clock("steps"):
@@ -226,7 +227,10 @@ class Session:
             image = self.world.codec.restore(latents[0], plan.splat, plan.mask)
             frames, depth = unpack(image, self.world.config.codec.near)
         with self._clock("insert"):
-            self.cloud.imagine(frames, depth, plan.poses, plan.known)
+            past = latents[0].float().cpu().numpy()
+            now = self._now - len(frames)
+            if self._use is not MemoryUse.NONE:
+                self.memory.imagine(frames, depth, plan.poses, plan.known, now, past)
         first, self.frames = self.frames, self.frames + len(frames)
         switches, self._receipts = self._receipts, ()
         stage_ms, self._clock.stage_ms = self._clock.stage_ms, {}
@@ -239,10 +243,18 @@ class Session:
             first=first,
             stage_ms=stage_ms,
             partitions=self.cache.occupancy(),
+            recalled=self._recall.frames if self._recall else (),
             switches=switches,
         )
 
     # Inside.
+
+    def _view(self, poses: NDArray[np.float64]) -> Splat:
+        """What the memory shows of the next frames."""
+        if self._use.shows:
+            return self.memory.view(poses, self._now)
+        camera = self.world.camera
+        return Splat.empty(len(poses), camera.height, camera.width)
 
     def _check_open(self) -> None:
         if not self._open:
@@ -251,6 +263,7 @@ class Session:
     def _stand(self, plan: _Plan) -> None:
         """The camera stands where the block ends."""
         self.pose, self._note = plan.poses[-1], plan.told.notes[-1]
+        self._now += len(plan.poses)
 
     def _look_ahead(self, poses: NDArray[np.float64]) -> None:
         """Renew the sink from what the memory shows where the camera is going."""
@@ -266,24 +279,33 @@ class Session:
 
         Frames before the first whole block are remembered only; less than a block is held for one.
         """
-        size, near = self.world.config.block_frames, self.world.config.codec.near
-        whole = len(start.poses) // size * size
+        size = self.world.config.block_frames
         rgb, depth, poses = start.rgb, start.depth, start.poses
-        if whole == 0:
-            repeats = np.minimum(np.arange(size), len(poses) - 1)
-            rgb, depth, poses, whole = rgb[repeats], depth[repeats], poses[repeats], size
-        early = len(poses) - whole
-        self.cloud.remember(rgb[:early], depth[:early], poses[:early])
-        self.pose = poses[max(early - 1, 0)]
+        if len(poses) < size:
+            held = np.minimum(np.arange(size), len(poses) - 1)
+            rgb, depth, poses = rgb[held], depth[held], poses[held]
+        early = len(poses) % size
+        self._remember(rgb[:early], depth[:early], poses[:early])
+        self.pose, self._now = poses[max(early - 1, 0)], early
         for first in range(early, len(poses), size):
             block = slice(first, first + size)
             plan = self._choose(poses[block])
-            image = pack(rgb[block], depth[block], near).to(self.world.device)
+            latents = self._remember(rgb[block], depth[block], poses[block])
             with self._clock("clean"):
-                self._rollout.give(self.world.codec.encode(image)[None], plan.told)
+                self._rollout.give(latents[None], plan.told)
             self._stand(plan)
-            self.cloud.remember(rgb[block], depth[block], poses[block])
         self._clock.stage_ms = {}
+
+    def _remember(
+        self, rgb: NDArray[np.uint8], depth: NDArray[np.float32], poses: NDArray[np.float64]
+    ) -> Tensor:
+        """Real frames go into the memory; returns their latents [F, C, h, w]."""
+        image = pack(rgb, depth, self.world.config.codec.near).to(self.world.device)
+        latents = self.world.codec.encode(image)
+        if self._use is not MemoryUse.NONE:
+            past = latents.float().cpu().numpy()
+            self.memory.remember(rgb, depth, poses, self._now, past)
+        return latents
 
 
 def batched_keys(actions: Sequence[Keys], size: int) -> Iterator[tuple[Keys, ...]]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from worldrt.config import MotionConfig
 from worldrt.errors import ConfigError, CorruptFile, InputError, ShapeError
+from worldrt.estimate import DepthProvider, depth_provider
 from worldrt.geometry.camera import Camera
 from worldrt.geometry.se3 import check_pose
 from worldrt.video import read_image
@@ -26,8 +27,6 @@ NEAREST = 0.25
 """Metres at which a start's stored inverse depth saturates."""
 DEPTH_LEVELS = 2**12 - 1
 """Steps of the stored inverse depth; 30 m is told to 3 %."""
-ROOM = (1.28, 2.2, 6.0)
-"""Metres to floor, ceiling and far wall that are assumed of a picture without depth."""
 MOST_CONTEXT = 96
 """Most real frames before the first generated one."""
 
@@ -74,7 +73,12 @@ class _Notes(msgspec.Struct):
 
 
 def open_start(
-    text: str, folder: Path, camera: Camera, motion: MotionConfig, context_frames: int
+    text: str,
+    folder: Path,
+    camera: Camera,
+    motion: MotionConfig,
+    context_frames: int,
+    depth: str = "room",
 ) -> Start:
     """The start that a user named.
 
@@ -84,11 +88,13 @@ def open_start(
         camera: of the world.
         motion: how the look around is walked.
         context_frames: 0 to MOST_CONTEXT real frames before the one that the camera stands at.
+        depth: of an image, see `depth_provider`.
 
     Raises:
-        ConfigError: unknown name, a seed that is no number, or context_frames out of range.
-        BackendUnavailable: a seed without ViZDoom installed.
-        InputError: an image that can't be read.
+        ConfigError: unknown name, a seed that is no number, context_frames out of range, or a depth
+            that is none.
+        BackendUnavailable: a seed without ViZDoom installed, or a model without transformers.
+        InputError: an image or a model that can't be read.
     """
     if not 0 <= context_frames <= MOST_CONTEXT:
         raise ConfigError(
@@ -100,7 +106,7 @@ def open_start(
     if text in known:
         return read_start(known[text]).last(context_frames + 1)
     if Path(text).suffix:
-        return from_image(Path(text), camera)
+        return from_image(Path(text), camera, depth_provider(depth))
     raise ConfigError.unknown("start", text, [*known, "seed:N", "an image file"])
 
 
@@ -124,33 +130,27 @@ def from_maze(seed: str, camera: Camera, motion: MotionConfig, context_frames: i
     )
 
 
-def from_image(path: Path, camera: Camera) -> Start:
-    """A picture, cut to the camera's shape, with an assumed room around it.
+def from_image(path: Path, camera: Camera, provider: DepthProvider) -> Start:
+    """A picture, cut to the camera's shape, with the depth that a provider tells.
 
     Raises:
-        InputError: the file is no picture.
+        InputError: the file is no picture, or no depth can be told.
     """
     image = read_image(path)
     height, width = image.shape[:2]
     scale = max(camera.width / width, camera.height / height)
     wide, tall = max(1, round(camera.width / scale)), max(1, round(camera.height / scale))
     left, top = (width - wide) // 2, (height - tall) // 2
-    cut = image[top : top + tall, left : left + wide]
+    cut = np.ascontiguousarray(image[top : top + tall, left : left + wide])
     size = (camera.width, camera.height)
     rgb = cv2.resize(cut, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    floor, ceiling, wall = ROOM
-    rows = camera.directions()[..., 1]
-    with np.errstate(divide="ignore"):
-        depth = np.where(rows > 0, floor, ceiling) / np.abs(rows)
+    depth, note = provider.estimate(cut, camera)
     return Start(
         path.stem,
         rgb[None],
-        np.minimum(depth, wall).astype(np.float32)[None],
+        depth[None],
         np.eye(4)[None],
-        assumed=(
-            f"{path.name} has no depth: a level camera in a room is assumed, {floor:g} m above the "
-            f"floor, {ceiling:g} m below the ceiling, {wall:g} m from the far wall."
-        ),
+        assumed=f"{path.name} has no depth: {note}.",
     )
 
 

@@ -18,6 +18,7 @@ from worldrt.memory.learned import LearnedPacker
 from worldrt.memory.packed import Packed
 from worldrt.memory.policy import Policy, find
 from worldrt.memory.slots import CacheShape
+from worldrt.memory.spatial.places import Places
 from worldrt.model import Transformer
 from worldrt.packing import packed_tokens
 from worldrt.starts import Start, open_start
@@ -79,10 +80,10 @@ class World:
             load_strict(packer, read_tensors(path), path)
         return cls(config, model, codec, folder, packer)
 
-    def start(self, text: str, context_frames: int = 0) -> Start:
+    def start(self, text: str, context_frames: int = 0, depth: str = "room") -> Start:
         """Real frames to begin from: a shipped start, `seed:N` or an image; see `open_start`."""
         config = self.config
-        return open_start(text, self.folder, self.camera, config.motion, context_frames)
+        return open_start(text, self.folder, self.camera, config.motion, context_frames, depth)
 
     def policy(self, spec: str) -> Policy:
         """The cache policy that a user named, fitted to this world.
@@ -103,6 +104,12 @@ class World:
                 "one with `worldrt train packer`."
             )
         return replace(policy, mid=replace(mid, packer=self.packer))
+
+    def places(self) -> Places:
+        """An empty spatial memory as this world's numbers say."""
+        config = self.config
+        shape = config.codec.channels, *config.latent_size
+        return Places(self.camera, config.memory, shape)
 
     def pack(self, latents: Tensor) -> Tensor:
         """Packed tokens [B, P, E] of a block's clean latents [B, T, C, h, w]."""

@@ -18,10 +18,11 @@ def test_soak_notes_the_state_as_it_goes(world_folder: Path, tmp_path: Path) -> 
     assert (report.world, report.policy) == ("tiny", "window")
     blocks = [row.block for row in report.rows]
     assert blocks == list(range(WARM_UP, WARM_UP + 11))
-    assert len({(row.cache_bytes, row.cloud_bytes) for row in report.rows}) == 1
+    assert len({(row.cache_bytes, row.memory_bytes) for row in report.rows}) == 1
     assert all(row.block_ms > 0 and row.process_mb > 50 for row in report.rows)
-    points = [row.cloud_points for row in report.rows]
-    assert points == sorted(points) and points[-1] <= 20_000
+    points = [row.memory_points for row in report.rows]
+    # The memory is full: what is worth least makes room.
+    assert 0.9 * max(points) < min(points) <= max(points) < 2e6 / 32
     found = json.loads((out / "soak.json").read_text())
     assert found["rows"][-1]["block"] == WARM_UP + 10
     assert read_image(out / "soak.png").std() > 0
@@ -38,7 +39,7 @@ def test_nothing_grows_with_the_length_of_a_walk(
 ) -> None:
     report, _ = bench_soak(str(world_folder), tmp_path, blocks, policy, "room")
     assert report.rows[-1].block == blocks
-    assert len({(row.cache_bytes, row.cloud_bytes) for row in report.rows}) == 1
+    assert len({(row.cache_bytes, row.memory_bytes) for row in report.rows}) == 1
     assert max(row.process_mb for row in report.rows) - report.rows[0].process_mb < 10
 
 

@@ -1,4 +1,4 @@
-"""The splat against its shortest true statement, and filling as an interpolation."""
+"""The splat against its shortest true statement."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,38 @@ from numpy.typing import NDArray
 from worldrt.errors import ShapeError
 from worldrt.geometry.camera import Camera
 from worldrt.geometry.se3 import exp
-from worldrt.kernels.splat import CLAIM, LONGEST_REACH, NEAR, TOLERANCE, fill, splat
+from worldrt.kernels import splat as kernel
+from worldrt.kernels.splat import CLAIM, LONGEST_REACH, NEAR, TOLERANCE, Drawn
+
+
+def splat(
+    points: NDArray,
+    colours: NDArray,
+    source_depth: NDArray,
+    frames: NDArray,
+    poses: NDArray,
+    camera: Camera,
+    longest: float = LONGEST_REACH,
+) -> Drawn:
+    """All points alive, all in one span."""
+    whole = np.array([[0, len(points)]], np.int32)
+    alive = np.ones(len(points), np.uint8)
+    arrays = points, colours, source_depth, frames, alive, [whole] * len(poses)
+    return kernel.splat(*arrays, poses, camera, longest)
+
 
 ODD = Camera(width=13, height=9, fx=6.5, fy=7.8, cx=6.1, cy=4.7)
 HERE = np.eye(4)[None]
 
 
 def naive_splat(
-    points: NDArray, colours: NDArray, source_depth: NDArray, pose: NDArray, camera: Camera, longest
+    points: NDArray,
+    colours: NDArray,
+    source_depth: NDArray,
+    frames: NDArray,
+    pose: NDArray,
+    camera: Camera,
+    longest: float,
 ) -> list[NDArray]:
     """Every point on every pixel, in float64."""
     pixels, z = camera.project(points.astype(np.float64), pose)
@@ -32,7 +56,13 @@ def naive_splat(
     scale = 1 / np.where(share.sum(axis=0) > 0, share.sum(axis=0), np.inf)
     rgb = np.einsum("pyx,pc->yxc", share, colours / 255) * scale[..., None]
     source = (share * source_depth[:, None, None]).sum(axis=0) * scale
-    return [rgb, (share * z).sum(axis=0) * scale, (tent**2).sum(axis=0), source]
+    frame = (share * frames[:, None, None]).sum(axis=0) * scale
+    return [rgb, (share * z).sum(axis=0) * scale, (tent**2).sum(axis=0), source, frame]
+
+
+def written(count: int) -> NDArray[np.int32]:
+    """The frame of each point: all different."""
+    return np.arange(7, count + 7, dtype=np.int32)
 
 
 def cloud(count: int, seed: int = 0) -> tuple[NDArray, NDArray, NDArray]:
@@ -72,9 +102,9 @@ def forward(metres: float) -> NDArray[np.float64]:
 def test_splat_is_what_it_says(count: int, longest: float) -> None:
     points, colours, source_depth = cloud(count, seed=count)
     poses = np.stack([np.eye(4), exp(np.array([0.5, -0.3, 1.0, 0.2, -0.9, 0.4]))])
-    images = splat(points, colours, source_depth, poses, ODD, longest)
+    images = splat(points, colours, source_depth, written(count), poses, ODD, longest)
     for view, pose in enumerate(poses):
-        expected = naive_splat(points, colours, source_depth, pose, ODD, longest)
+        expected = naive_splat(points, colours, source_depth, written(count), pose, ODD, longest)
         for image, wanted in zip(images, expected, strict=True):
             np.testing.assert_allclose(image[view], wanted, rtol=2e-3, atol=2e-4)
             assert image.dtype == np.float32
@@ -86,10 +116,12 @@ def test_point_on_a_pixels_centre_is_that_pixel() -> None:
         at[None].astype(np.float32),
         np.array([[255, 51, 0]], np.uint8),
         np.array([2.5], np.float32),
+        np.array([11], np.int32),
         HERE,
         ODD,
     )
-    rgb, depth, weight, source = (image[0] for image in images)
+    rgb, depth, weight, source, frame = (image[0] for image in images)
+    assert frame[4, 7] == 11
     np.testing.assert_allclose(rgb[4, 7], [1, 0.2, 0], atol=1e-6)
     np.testing.assert_allclose([depth[4, 7], weight[4, 7], source[4, 7]], [3, 1, 2.5], rtol=1e-5)
     weight[4, 7] = 0
@@ -99,7 +131,7 @@ def test_point_on_a_pixels_centre_is_that_pixel() -> None:
 def test_point_between_four_pixels_is_shared_evenly() -> None:
     point = np.array([[(6 - ODD.cx) / ODD.fx, (5 - ODD.cy) / ODD.fy, 1]], np.float32) * 2
     one = np.ones(1, np.float32)
-    rgb, _, weight, _ = splat(point, np.full((1, 3), 200, np.uint8), one, HERE, ODD)
+    rgb, _, weight, _, _ = splat(point, np.full((1, 3), 200, np.uint8), one, written(1), HERE, ODD)
     np.testing.assert_allclose(weight[0, 4:6, 5:7], 1 / 16, rtol=1e-4)
     assert np.count_nonzero(weight > 1e-9) == 4
     np.testing.assert_allclose(rgb[0, 4:6, 5:7], 200 / 255, rtol=1e-5)
@@ -108,14 +140,16 @@ def test_point_between_four_pixels_is_shared_evenly() -> None:
 @pytest.mark.parametrize("z", [-2.0, 0.0, NEAR * 0.99, np.nan])
 def test_nothing_is_drawn_behind_the_near_plane(z: float) -> None:
     point = np.array([[0, 0, z]], np.float32)
-    images = splat(point, np.full((1, 3), 9, np.uint8), np.ones(1, np.float32), HERE, ODD)
+    images = splat(
+        point, np.full((1, 3), 9, np.uint8), np.ones(1, np.float32), written(1), HERE, ODD
+    )
     assert all(not image.any() for image in images)
 
 
 def test_empty_cloud_shows_nothing() -> None:
     points, colours, source_depth = cloud(0)
-    images = splat(points, colours, source_depth, np.stack([np.eye(4)] * 3), ODD)
-    assert [image.shape for image in images] == [(3, 9, 13, 3)] + [(3, 9, 13)] * 3
+    images = splat(points, colours, source_depth, written(0), np.stack([np.eye(4)] * 3), ODD)
+    assert [image.shape for image in images] == [(3, 9, 13, 3)] + [(3, 9, 13)] * 4
     assert all(not image.any() for image in images)
 
 
@@ -123,7 +157,7 @@ def test_front_wall_hides_the_one_behind_from_wherever_one_stands_before_it() ->
     camera = Camera(width=33, height=25, fx=16, fy=19, cx=16.5, cy=12.5)
     both = joined(wall(camera, 6.0, (255, 0, 0)), wall(camera, 3.0, (0, 0, 255)))
     for metres in (-0.37, 0.0, 0.41, 1.03, 1.49, 1.9):
-        rgb, depth, weight, _ = splat(*both, forward(metres), camera)
+        rgb, depth, weight, _, _ = splat(*both, written(len(both[0])), forward(metres), camera)
         blue = depth[0] < 3.1 - metres  # stepping back, the far wall shows round the near one
         inside = np.s_[4:-4, 4:-4]
         assert blue[inside].all()
@@ -134,8 +168,8 @@ def test_front_wall_hides_the_one_behind_from_wherever_one_stands_before_it() ->
 def test_wall_one_walks_up_to_closes_only_by_stretching() -> None:
     camera = Camera(width=33, height=25, fx=16, fy=19, cx=16.5, cy=12.5)
     both = joined(wall(camera, 6.0, (255, 0, 0)), wall(camera, 3.0, (0, 0, 255)))
-    stretched = splat(*both, forward(1.9), camera)
-    points = splat(*both, forward(1.9), camera, 1.0)
+    stretched = splat(*both, written(len(both[0])), forward(1.9), camera)
+    points = splat(*both, written(len(both[0])), forward(1.9), camera, 1.0)
     assert (stretched[2] > 0.1).all()
     assert (points[0][..., 0] > 0.5).any()  # through the gaps one sees the red wall
 
@@ -144,7 +178,8 @@ def test_fine_points_outweigh_coarse_ones() -> None:
     camera = Camera(width=17, height=13, fx=8, fy=9, cx=8.5, cy=6.5)
     points, colours, source_depth = wall(camera, 2.0, (0, 255, 0))
     coarse = (points, np.roll(colours, 1, axis=1), source_depth * 4)
-    rgb, _, _, source = splat(*joined((points, colours, source_depth), coarse), HERE, camera)
+    both = joined((points, colours, source_depth), coarse)
+    rgb, _, _, source, _ = splat(*both, written(len(both[0])), HERE, camera)
     # A coarse point weighs 1 / 16 for its source depth, 1 / 9 for its reach; several share a pixel.
     assert rgb[..., 1].min() > 0.9
     assert source.max() < 2.8
@@ -158,12 +193,69 @@ def test_same_bits_every_time_and_on_any_number_of_threads() -> None:
     try:
         for threads in (1, 3, 3, 8):
             torch.set_num_threads(threads)
-            results.append(splat(points, colours, source_depth, poses, ODD))
+            results.append(splat(points, colours, source_depth, written(5000), poses, ODD))
     finally:
         torch.set_num_threads(before)
     for other in results[1:]:
         for image, wanted in zip(other, results[0], strict=True):
             np.testing.assert_array_equal(image, wanted)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_spans_and_the_dead_choose_the_points(seed: int) -> None:
+    """Points outside the spans, and dead ones within, might as well not be there: bit for bit."""
+    random = np.random.default_rng(seed)
+    points, colours, source_depth = cloud(400, seed)
+    poses = np.stack([np.eye(4), exp(np.array([0.5, -0.3, 1.0, 0.2, -0.9, 0.4]))])
+    weight = random.integers(0, 3, 400).astype(np.uint8)
+    points[weight == 0] = np.nan
+    cuts = np.sort(random.choice(401, 12, replace=False)).reshape(6, 2).astype(np.int32)
+    spans = [cuts, cuts[::2]]
+    arrays = points, colours, source_depth, written(400)
+    drawn = kernel.splat(*arrays, weight, spans, poses, ODD)
+    for view, runs in enumerate(spans):
+        kept = np.concatenate([np.arange(*run) for run in runs])
+        kept = kept[weight[kept] > 0]
+        parts = points[kept], colours[kept], source_depth[kept], written(400)[kept]
+        wanted = splat(*parts, poses[view : view + 1], ODD)
+        for image, other in zip(drawn, wanted, strict=True):
+            np.testing.assert_array_equal(image[view], other[0])
+
+
+def test_backs_are_not_drawn() -> None:
+    """A point is drawn from everywhere but from straight behind its surface, 60 degrees about."""
+    place, grey = np.array([[0, 0, 3.0]], np.float32), np.full((1, 3), 9, np.uint8)
+    whole, alive = [np.array([[0, 1]], np.int32)], np.ones(1, np.uint8)
+    source = np.ones(1, np.float32)
+
+    def draw(facing: NDArray[np.int8] | None) -> Drawn:
+        arrays = place, grey, source, written(1), alive, whole
+        return kernel.splat(*arrays, HERE, ODD, facing=facing)
+
+    for degrees in range(0, 181, 7):
+        angle = np.radians(degrees)  # from the direction that leads to the camera
+        facing = np.rint(127 * np.array([[np.sin(angle), 0, -np.cos(angle)]])).astype(np.int8)
+        assert (draw(facing).weight.max() > 0) == (degrees < kernel.BACK), degrees
+    for image, wanted in zip(draw(np.zeros((1, 3), np.int8)), draw(None), strict=True):
+        np.testing.assert_array_equal(image, wanted)
+    with pytest.raises(ShapeError, match="facing"):
+        draw(np.zeros((2, 3), np.int8))
+
+
+@pytest.mark.parametrize(
+    ("weight", "spans", "name"),
+    [
+        (4, [(1, 2)], "weight"),
+        (5, [(2,)], "spans"),
+        (5, [(1, 3)], "spans"),
+        (5, [(1, 2), (1, 2)], "spans"),
+        (5, [], "spans"),
+    ],
+)
+def test_splat_refuses_spans_that_do_not_fit(weight: int, spans: list, name: str) -> None:
+    runs = [np.zeros(shape, np.int32) for shape in spans]
+    with pytest.raises(ShapeError, match=name):
+        kernel.splat(*cloud(5), written(5), np.ones(weight, np.uint8), runs, HERE, ODD)
 
 
 @pytest.mark.parametrize(
@@ -175,85 +267,16 @@ def test_same_bits_every_time_and_on_any_number_of_threads() -> None:
         ("colours", (4, 3)),
         ("source_depth", (5, 1)),
         ("source_depth", (6,)),
+        ("written", (4,)),
         ("poses", (4, 4)),
         ("poses", (2, 3, 4)),
     ],
 )
 def test_splat_refuses_arrays_that_do_not_fit(name: str, shape: tuple[int, ...]) -> None:
-    good = {"points": (5, 3), "colours": (5, 3), "source_depth": (5,), "poses": (2, 4, 4)}
-    kinds = {"points": "f4", "colours": "u1", "source_depth": "f4", "poses": "f8"}
+    good = {"points": (5, 3), "colours": (5, 3), "source_depth": (5,)}
+    good |= {"written": (5,), "poses": (2, 4, 4)}
+    kinds = {"points": "f4", "colours": "u1", "source_depth": "f4", "written": "i4", "poses": "f8"}
     arrays = [np.ones(size, kinds[key]) for key, size in (good | {name: shape}).items()]
-    points, colours, source_depth, poses = arrays
+    points, colours, source_depth, frames, poses = arrays
     with pytest.raises(ShapeError, match=name):
-        splat(points, colours, source_depth, poses, ODD)
-
-
-SIZES = [(1, 1), (1, 7), (5, 3), (9, 13), (24, 32)]
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_fill_keeps_what_is_trusted(size: tuple[int, int]) -> None:
-    random = np.random.default_rng(0)
-    channels = random.normal(size=(2, 3, *size)).astype(np.float32)
-    np.testing.assert_array_equal(fill(channels, np.ones((2, *size), np.float32)), channels)
-    mask = (random.uniform(size=(2, *size)) < 0.5).astype(np.float32)
-    result = fill(channels, mask)
-    kept = np.broadcast_to(mask[:, None] == 1, channels.shape)
-    np.testing.assert_array_equal(result[kept], channels[kept])
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_fill_without_anything_is_neutral(size: tuple[int, int]) -> None:
-    channels = np.full((1, 2, *size), np.nan, np.float32)
-    nothing = np.zeros((1, *size), np.float32)
-    assert (fill(channels, nothing) == 0.5).all()
-    assert (fill(channels, nothing, neutral=-1) == -1).all()
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_fill_stays_within_what_is_known(size: tuple[int, int]) -> None:
-    """A mean of what is known, never of what is not, each view and channel alone."""
-    random = np.random.default_rng(1)
-    channels = np.full((2, 2, *size), np.nan, np.float32)
-    mask = np.zeros((2, *size), np.float32)
-    known = random.permutation(size[0] * size[1])[: max(1, size[0] * size[1] // 5)]
-    mask.reshape(2, -1)[:, known] = random.uniform(0.1, 1, (2, len(known)))
-    for view in range(2):
-        for channel in range(2):
-            values = random.uniform(10 * view + channel, 10 * view + channel + 0.5, len(known))
-            channels[view, channel].reshape(-1)[known] = values
-    result = fill(channels, mask)
-    for view in range(2):
-        for channel in range(2):
-            low, high = 10 * view + channel, 10 * view + channel + 0.5
-            assert low - 1e-5 <= result[view, channel].min()
-            assert result[view, channel].max() <= high + 1e-5
-
-
-def test_fill_continues_a_slope_across_a_hole() -> None:
-    rows, columns = np.mgrid[:40, :56].astype(np.float32)
-    slope = (rows + 2 * columns) / 150
-    mask = np.ones((40, 56), np.float32)
-    mask[17:22, 25:31] = 0
-    result = fill(slope[None, None], mask[None])
-    assert np.abs(result[0, 0] - slope).max() < 0.05  # it varies by 0.1 across the hole
-    steps = np.abs(np.diff(result[0, 0], axis=1))
-    assert steps.max() < 0.05  # and no seam
-
-
-def test_fill_trusts_by_degrees() -> None:
-    channels = np.zeros((1, 1, 8, 8), np.float32)
-    channels[0, 0, 4, 4] = 1
-    values = []
-    for trust in (0, 0.25, 0.5, 0.75, 1):
-        mask = np.ones((1, 8, 8), np.float32)
-        mask[0, 4, 4] = trust
-        values.append(fill(channels, mask)[0, 0, 4, 4])
-    assert values[0] == 0 and values[-1] == 1
-    assert np.all(np.diff(values) > 0.1)
-
-
-@pytest.mark.parametrize("channels, mask", [((3, 5, 7), (5, 7)), ((1, 3, 5, 7), (1, 7, 5))])
-def test_fill_refuses_arrays_that_do_not_fit(channels: tuple, mask: tuple) -> None:
-    with pytest.raises(ShapeError):
-        fill(np.zeros(channels, np.float32), np.zeros(mask, np.float32))
+        splat(points, colours, source_depth, frames, poses, ODD)

@@ -238,6 +238,7 @@ def test_regions() -> None:
     cache.open_block(3)
     assert cache.positions() == {
         Region.SINK: [0, 1, 2],
+        Region.SPATIAL: [],
         Region.RECENT: [12, 13, 14, 15, 16, 17],
         Region.BLOCK: [18, 19, 20],
     }

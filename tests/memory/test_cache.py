@@ -273,12 +273,14 @@ def test_positions_and_occupancy_of_a_window() -> None:
     cache.open_block(2)
     assert cache.positions() == {
         Region.SINK: [0, 1],
+        Region.SPATIAL: [],
         Region.RECENT: [12, 13, 14],
         Region.BLOCK: [15, 16],
     }
     token = 2 * 4 * ODD.batch * ODD.layers * ODD.heads * ODD.head_dim
     assert cache.occupancy() == {
         Region.SINK: Occupancy(2, 18, 18 * token),
+        Region.SPATIAL: Occupancy(0, 0, 0),
         Region.RECENT: Occupancy(3, 27, 27 * token),
         Region.BLOCK: Occupancy(2, 18, 18 * token),
         Region.MID: Occupancy(0, 0, 0),
@@ -295,6 +297,7 @@ def test_positions_and_occupancy_of_three_partitions() -> None:
     # Packed: frames 15..17 and 18..20; before them 3..14 are forgotten.
     assert cache.positions() == {
         Region.SINK: [12, 13, 14],
+        Region.SPATIAL: [],
         Region.RECENT: [21, 22, 23],
         Region.BLOCK: [24, 25, 26],
     }

@@ -188,7 +188,7 @@ def test_bytes_are_constant_and_the_ring_stays_full_over_2000_insertions() -> No
         written += cloud.insert(rgb, depth, standing(x, z, yaw))
         assert len(cloud) == min(written, 500)
     assert written > 100 * 500
-    assert cloud.bytes == before == 500 * (12 + 3 + 4)
+    assert cloud.bytes == before == 500 * (12 + 3 + 4 + 4)
     assert cloud.points.__array_interface__["data"] == memory
 
 
@@ -276,6 +276,7 @@ def test_filled_sees_nothing_as_neutral_and_continues_a_slope_in_inverse_depth()
         np.full((1, 48, 64, 3), 0.25, np.float32),
         np.where(mask > 0, 1 / inverse, 0)[None].astype(np.float32),
         mask[None],
+        mask[None] * 0,
     )
     image = filled(splat, near=2.0)
     np.testing.assert_allclose(image[0, :3], -0.5, atol=1e-6)

@@ -101,6 +101,7 @@ def test_positions_count_from_the_window() -> None:
     cache.open_block(3)
     assert cache.positions() == {
         Region.SINK: [0, 1, 2],
+        Region.SPATIAL: [],
         Region.RECENT: [17],
         Region.BLOCK: [18, 19, 20],
     }

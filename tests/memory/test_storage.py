@@ -18,16 +18,17 @@ from worldrt.memory.storage import open_rows
     [("window", DenseRows, 2), ("infinity", DenseRows, 3), ("window:codec=int8", CodedRows, None)],
 )
 def test_raw_keys_are_kept_only_where_keys_move(spec: str, kind: type, rows: int | None) -> None:
-    found = open_rows(find(spec, 3), ODD, 5, torch.float32, None)
+    policy = find(spec, 3)
+    found = open_rows(policy, ODD, 5, policy.moves, torch.float32, None)
     assert isinstance(found, kind)
     row = 4 * 5 * ODD.tokens * ODD.layers * ODD.batch * ODD.heads * ODD.head_dim
     assert rows is None or found.nbytes == rows * row
 
 
 def test_the_tail_is_what_the_mid_asks_for() -> None:
-    flow = open_rows(find("flow:spread=1", 3), ODD, 3, torch.float32, None)
+    flow = open_rows(find("flow:spread=1", 3), ODD, 3, True, torch.float32, None)
     assert flow.tail.bias is not None and flow.tail.bias.shape[2] == ODD.heads
-    assert open_rows(find("window", 3), ODD, 9, torch.float32, None).tail.keys.shape[2] == 0
+    assert open_rows(find("window", 3), ODD, 9, False, torch.float32, None).tail.keys.shape[2] == 0
 
 
 def test_a_cache_that_does_not_fit_is_refused_before_anything_is_taken() -> None:

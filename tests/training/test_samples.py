@@ -51,6 +51,8 @@ def test_shapes_say_what_the_transformer_takes(world: World, builder: SampleBuil
     assert sample.spatial.shape == (frames, spatial_channels(channels), 6, 8)
     assert sample.camera.shape == (frames, CAMERA_CHANNELS, 6, 8)
     assert sample.hole.shape == (frames, 6, 8)
+    assert sample.recalled.shape == (2, channels, 6, 8)
+    assert sample.recalled_camera.shape == (2, CAMERA_CHANNELS, 6, 8)
     assert 0 <= sample.hole.min() and sample.hole.max() <= 1
     assert all(torch.isfinite(tensor).all() for tensor in sample.tensors())
 
@@ -109,12 +111,13 @@ def test_a_forgetting_batch_is_one_whose_memory_shows_nothing_of_the_end(
     rng = np.random.default_rng(5)
     batch = Sample.stack([builder.draw(index, rng) for index in range(3)])
     after = batch.forgetting(torch.tensor([True, False, True]), BLOCK)
-    for one, other in zip(batch.tensors(), after.tensors(), strict=True):
+    assert torch.equal(after.recalled, batch.recalled)
+    for one, other in zip(batch.tensors()[:5], after.tensors(), strict=False):
         assert torch.equal(other[1], one[1])
         assert torch.equal(other[:, :-BLOCK], one[:, :-BLOCK])
     assert torch.equal(after.clean, batch.clean) and torch.equal(after.camera, batch.camera)
     nothing = torch.zeros(BLOCK, 1, 48, 64)
-    empty = spatial_maps(world.codec, nothing.expand(-1, 4, -1, -1), nothing)
+    empty = spatial_maps(world.codec, nothing.expand(-1, 4, -1, -1), nothing, nothing)
     for index in (0, 2):
         assert torch.equal(after.spatial[index, -BLOCK:], empty.maps)
         assert torch.equal(after.hint[index, -BLOCK:], empty.hint)

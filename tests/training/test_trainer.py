@@ -1,5 +1,6 @@
 """One step of a world's training: it learns, and it is resumed to the bit."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -7,12 +8,13 @@ import pytest
 import torch
 
 from tests.tiny import BLOCK
+from worldrt.checkpoints.files import read_tensors
 from worldrt.codec import Codec
 from worldrt.errors import ConfigError
 from worldrt.kernels.rope import Rope
 from worldrt.model import DenseContext
-from worldrt.training.samples import Sample
-from worldrt.training.trainer import BlockCausalContext, Trainer, WorldRecipe
+from worldrt.training.samples import Sample, held_out
+from worldrt.training.trainer import Trainer, WorldRecipe
 
 CPU = torch.device("cpu")
 
@@ -77,15 +79,35 @@ def test_a_step_without_a_finite_gradient_changes_nothing(
     assert all(torch.equal(value, weights(one)[name]) for name, value in before.items())
 
 
-def test_block_causal_attention_is_the_masked_one() -> None:
-    generator = torch.Generator().manual_seed(0)
-    query, key, value = (torch.randn(2, 3 * 10, 2, 12, generator=generator) for _ in range(3))
-    table = Rope.of_grid(12, 1, 5).table(range(6))
-    block = torch.arange(30) // 10
-    dense = DenseContext(table, block[:, None] >= block[None])
-    blocks = BlockCausalContext(table, 10)
-    expected = dense.attend(0, query, key, value)
-    torch.testing.assert_close(blocks.attend(0, query, key, value), expected, atol=1e-6, rtol=0)
+def test_it_begins_with_given_weights(
+    recipe: WorldRecipe, codec: Codec, world_folder: Path
+) -> None:
+    path = world_folder / "model.safetensors"
+    one = trainer(msgspec.structs.replace(recipe, begin=str(path)), codec)
+    given = read_tensors(path)
+    assert all(torch.equal(value, given[name]) for name, value in weights(one).items())
+
+
+def test_its_own_block_is_told_and_the_last_one_alone_is_learned(
+    recipe: WorldRecipe, codec: Codec, batch: Sample, world_folder: Path
+) -> None:
+    """With its own output before it, the true second block no longer matters to the loss."""
+    begun = msgspec.structs.replace(recipe, begin=str(world_folder / "model.safetensors"))
+    other = replace(batch, clean=batch.clean.clone())
+    other.clean[:, BLOCK : 2 * BLOCK] += 1
+    for own, same in ((0.0, False), (1.0, True)):
+        chosen = msgspec.structs.replace(begun, own=own)
+        losses = [trainer(chosen, codec).step(each, 0.0)["loss"] for each in (batch, other)]
+        # To rounding: only the noise is added to a block that is asked for whole.
+        assert (abs(losses[0] - losses[1]) < 1e-5) == same
+
+
+def test_a_look_tells_what_recalled_frames_are_worth(
+    recipe: WorldRecipe, codec: Codec, tmp_path: Path
+) -> None:
+    probe = held_out(recipe.recording, recipe.world, codec)
+    names = {name.split("/")[1] for name in trainer(recipe, codec).look(probe, codec, tmp_path)}
+    assert names == {"network", "recalled", "recalled alone", "neither", "filling"}
 
 
 @pytest.mark.parametrize("field", ["minutes", "batch", "learning_rate", "threads"])

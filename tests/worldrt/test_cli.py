@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from worldrt import __version__, cli
+from worldrt.atlas import commands as atlas
 from worldrt.bench import commands as bench
 from worldrt.errors import ShapeError, WorldrtError
 from worldrt.memory.policy import names
@@ -32,11 +33,11 @@ class Fail:
 
 KINDS = [
     kind
-    for module in (cli, bench, training)
+    for module in (cli, atlas, bench, training)
     for kind in vars(module).values()
     if is_dataclass(kind) and isinstance(kind, type) and kind.__module__ == module.__name__
 ]
-"""All commands, those below `train` and `bench` too."""
+"""All commands, those below `world`, `train` and `bench` too."""
 
 
 def run(*arguments: str) -> int:

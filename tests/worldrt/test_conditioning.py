@@ -10,12 +10,14 @@ from worldrt.conditioning import (
     CAMERA_CHANNELS,
     CONTENT,
     MASK_SIDE,
+    ages,
     camera_maps,
     content,
     spatial_channels,
     spatial_maps,
 )
 from worldrt.geometry.se3 import from_yaw_pitch
+from worldrt.memory.spatial.frame import Splat
 from worldrt.world import World
 
 
@@ -58,7 +60,7 @@ def test_hint_is_the_splat_encoded_where_anything_is_remembered(world: World) ->
     splat, mask = image(3), torch.zeros(3, 1, 48, 64)
     mask[0, 0, 5, 7] = 0.1
     mask[2] = 1
-    maps, hint = spatial_maps(world.codec, splat, mask)
+    maps, hint = spatial_maps(world.codec, splat, mask, torch.full_like(mask, 0.25))
     channels = world.config.codec.channels
     assert maps.shape == (3, spatial_channels(channels), 6, 8)
     latents = world.codec.encode(splat)
@@ -66,11 +68,13 @@ def test_hint_is_the_splat_encoded_where_anything_is_remembered(world: World) ->
     torch.testing.assert_close(hint[2], latents[2], rtol=0, atol=0)
     assert not hint[1].any()
     torch.testing.assert_close(maps[:, :channels], hint, rtol=0, atol=0)
+    assert (maps[:, -1] == 0.25).all()
 
 
 def test_mask_cells_are_means_of_their_pixels_row_by_row(world: World) -> None:
     mask = torch.rand(2, 1, 48, 64, generator=torch.Generator().manual_seed(4))
-    cells = spatial_maps(world.codec, image(2), mask).maps[:, world.config.codec.channels :]
+    maps = spatial_maps(world.codec, image(2), mask, torch.zeros_like(mask)).maps
+    cells = maps[:, world.config.codec.channels : -1]
     grain = world.config.codec.stride // MASK_SIDE
     assert cells.shape[1] == MASK_SIDE**2
     for row in range(MASK_SIDE):
@@ -91,3 +95,13 @@ def test_content_tells_views_apart_by_place_and_colour() -> None:
     cell = images[:, :, :4, :6]
     np.testing.assert_allclose(found[:4], cell.mean(axis=(0, 2, 3)), atol=1e-6)
     np.testing.assert_allclose(content(images[:, :, ::-1][..., ::-1])[:4], found[-4:], atol=1e-6)
+
+
+def test_age_is_told_in_octaves_and_only_of_what_is_remembered() -> None:
+    written = np.array([[[100.0, 97.0, 37.0, 0.0]], [[101.0, 0.0, -(2.0**20), 0.0]]], np.float32)
+    mask = np.ones_like(written)
+    mask[:, :, -1] = 0
+    empty = np.zeros_like(written)
+    found = ages(np.array([100, 101]), Splat(np.zeros((2, 1, 4, 3)), empty, mask, written))
+    wanted = [[0, 2 / 16, 6 / 16, 0], [0, np.log2(102) / 16, 1, 0]]
+    torch.testing.assert_close(found[:, 0, 0], torch.tensor(wanted, dtype=torch.float32))

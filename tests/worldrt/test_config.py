@@ -45,7 +45,7 @@ WORLD = WorldConfig(
     packer=PACKER,
 )
 EXAMPLES = [
-    *(CAMERA, MOTION, MODEL, CODEC, SAMPLER, MemoryConfig(capacity=9), CELLS, PACKER, WORLD),
+    *(CAMERA, MOTION, MODEL, CODEC, SAMPLER, MemoryConfig(budget_mb=9.0), CELLS, PACKER, WORLD),
     msgspec.structs.replace(WORLD, packer=None),
 ]
 

@@ -7,18 +7,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from tests.tiny import BLOCK, write_world
-from worldrt import render as module
+from tests.tiny import BLOCK, ROOM, write_world
+from worldrt.atlas.store import load
 from worldrt.bench.soak import resident_mb
+from worldrt.chunk import Chunk
+from worldrt.config import MemoryUse
 from worldrt.errors import (
     CheckpointError,
     ConfigError,
@@ -27,14 +28,15 @@ from worldrt.errors import (
     PathError,
     WorldrtError,
 )
+from worldrt.geometry.trajectory import read_path
 from worldrt.memory.slots import Region
-from worldrt.render import SCALE, Order, Report, Tally, follow, render
-from worldrt.schedule import Due
-from worldrt.session import Chunk, Session
+from worldrt.render import SCALE, Order, follow, render
+from worldrt.session import Session
 from worldrt.simulators.doom.collision import clear
 from worldrt.simulators.doom.engine import BODY
 from worldrt.simulators.doom.maze import generate
 from worldrt.starts import Start
+from worldrt.tally import Tally
 from worldrt.video import VideoWriter, read_frames
 from worldrt.world import World
 
@@ -63,6 +65,10 @@ def order(world_folder: Path, tmp_path: Path) -> Order:
         seed=1,
         policy=None,
         switch="",
+        memory=None,
+        through_walls=False,
+        depth="room",
+        save_memory=None,
         compare=False,
         out=tmp_path / "walk.mp4",
         json=tmp_path / "walk.json",
@@ -83,7 +89,7 @@ def test_report_has_the_figures_of_the_video(order: Order, world: World) -> None
     assert 0 < found["block_ms"]["p50"] <= found["block_ms"]["p95"]
     assert found["cache_bytes_peak"] == Session(world, world.start("room")).cache.nbytes
     assert set(found["partitions"]) == {str(region) for region in Region}
-    assert found["partitions"]["sink"] == {"frames": 4, "tokens": 48, "bytes": 48 * 2 * 2 * 48 * 4}
+    assert found["partitions"]["sink"] == {"frames": 4, "tokens": 48, "bytes": 48 * 2 * 3 * 48 * 4}
     assert len(bytes.fromhex(found["latents_sha256"])) == 32
     assert found["psnr_seen"] is found["psnr_novel"] is None
     assert found["baselines"] == {"repeat": None, "splat": None, "fill_novel": None}
@@ -105,7 +111,7 @@ def test_video_is_the_session_enlarged(order: Order, world: World) -> None:
 def read(order: Order, world: World) -> np.ndarray:
     motion = world.config.motion
     start = world.start("room", 4)
-    return module.read_path(order.path, None, motion).poses(start.poses[-1], motion, 10)
+    return read_path(order.path, None, motion).poses(start.poses[-1], motion, 10)
 
 
 def test_same_order_gives_same_latents(order: Order, tmp_path: Path) -> None:
@@ -195,6 +201,7 @@ def test_switches_take_effect_at_their_block(order: Order) -> None:
         ({"context_frames": -1}, ConfigError, "0 to 96"),
         ({"context_frames": 97}, ConfigError, "97 context frames"),
         ({"seed": -1}, ConfigError, "got -1"),
+        ({"save_memory": Path("nowhere/memory")}, OutputError, "nowhere does not exist"),
         ({"compare": True}, ConfigError, "say --start seed:3"),
     ],
 )
@@ -318,71 +325,56 @@ def test_world_that_adds_nothing_is_as_good_as_the_memory(order: Order, tmp_path
     assert splat > 20
 
 
+def places(order: Order, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """[F, 2] x and z of every frame of a rendering."""
+    walked: list[np.ndarray] = []
+    add = Tally.add
+
+    def note(tally: Tally, chunk: Chunk) -> None:
+        add(tally, chunk)
+        walked.append(chunk.poses[:, [0, 2], 3])
+
+    monkeypatch.setattr(Tally, "add", note)
+    render(order)
+    return np.concatenate(walked)
+
+
 def test_keys_do_not_lead_through_the_walls_of_a_maze(
     order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("vizdoom")
-    walked: list[np.ndarray] = []
-
-    def note(session: Session, poses: np.ndarray, switches: list[Due]) -> Iterator[Chunk]:
-        del session, switches
-        walked.append(poses)
-        return iter(())
-
-    monkeypatch.setattr(module, "follow", note)
-    render(replace(order, start="seed:2", path="W*300 L*9 W*300"))
+    found = places(replace(order, start="seed:2", path="W*90 L*9 W*90"), monkeypatch)
     labels = generate(2).labels
-    places = walked[0][:, [0, 2], 3]
-    assert all(clear(labels, x, z, BODY) for x, z in places.tolist())
-    assert np.abs(places[-1] - places[0]).max() > 1
-    assert not order.out.exists()
+    assert all(clear(labels, x, z, BODY) for x, z in found.tolist())
+    assert np.abs(found[-1] - found[0]).max() > 1
 
 
-# Figures.
+@pytest.mark.parametrize("through", [False, True])
+def test_walls_that_were_seen_are_solid_unless_asked_otherwise(
+    order: Order, monkeypatch: pytest.MonkeyPatch, through: bool
+) -> None:
+    """The start has looked along the room's far wall, and walks at it."""
+    asked = replace(order, path="W*40", context_frames=9, through_walls=through)
+    found = places(asked, monkeypatch)
+    inside = (found > ROOM[0, [0, 2]]).all() and (found < ROOM[1, [0, 2]]).all()
+    assert inside == (not through)
+    assert np.abs(found[-1] - found[0]).max() > 1
 
 
-def chunk(block_ms: float) -> Chunk:
-    return Chunk(
-        frames=np.zeros((BLOCK, 1, 1, 3), np.uint8),
-        depth=np.ones((BLOCK, 1, 1), np.float32),
-        poses=np.stack([np.eye(4)] * BLOCK),
-        remembered=np.zeros((BLOCK, 1, 1), np.float32),
-        latents=torch.zeros(BLOCK, 1, 1, 1),
-        first=0,
-        stage_ms={"steps": 0.75 * block_ms, "decode": 0.25 * block_ms},
-        partitions={},
-    )
+def test_the_memory_is_saved_and_can_be_loaded(order: Order, tmp_path: Path) -> None:
+    folder = tmp_path / "memory"
+    report = render(replace(order, save_memory=folder))
+    memory = load(folder)
+    assert len(memory) == report.memory_points > 1000
+    assert len(memory.keyframes) > 0
 
 
-@pytest.fixture
-def tally(world: World, start: Start, order: Order) -> Tally:
-    return Tally(Session(world, start), start, order)
-
-
-@pytest.mark.parametrize("kind", ["lognormal", "uniform", "spikes", "one"])
-def test_percentiles_are_true_to_one_percent(tally: Tally, kind: str) -> None:
-    random = np.random.default_rng(0)
-    spent = {
-        "lognormal": random.lognormal(3, 1.5, 2000),
-        "uniform": random.uniform(0.2, 90_000, 2000),
-        "spikes": np.r_[np.full(980, 12.0), np.full(20, 4000.0)],
-        "one": np.array([33.3]),
-    }[kind]
-    for block_ms in spent:
-        tally.add(chunk(block_ms))
-    for share in (0.05, 0.5, 0.95, 0.99):
-        wanted = np.percentile(spent, 100 * share, method="inverted_cdf")
-        assert tally.percentile(share) == pytest.approx(wanted, rel=0.01)
-
-
-def test_figures_are_sums_over_the_blocks(tally: Tally) -> None:
-    assert tally.fps == 0
-    for block_ms in (100.0, 300.0):
-        tally.add(chunk(block_ms))
-    report: Report = tally.report(7, None)
-    assert (report.frames, tally.frames, tally.blocks) == (7, 8, 2)
-    assert report.fps == 20
-    assert report.stage_ms == {"steps": 150, "decode": 50}
+@pytest.mark.parametrize("use", list(MemoryUse))
+def test_what_the_memory_tells_can_be_asked_for(order: Order, use: MemoryUse) -> None:
+    report = render(replace(order, memory=use))
+    assert (report.partitions["spatial"]["frames"] > 0) <= use.recalls
+    assert (report.memory_points > 0) == (use is not MemoryUse.NONE)
+    assert ("recall" in report.stage_ms) == use.recalls
 
 
 def test_figures_into_a_folder_are_refused_before_anything_is_made(

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from tests.tiny import BLOCK, CAMERA, room_start, standing, write_world
 from worldrt import session as module
+from worldrt.chunk import Chunk
 from worldrt.codec import unpack
-from worldrt.config import CameraConfig
+from worldrt.config import CameraConfig, MemoryUse
 from worldrt.errors import ConfigError, InputError, SessionClosed, ShapeError
 from worldrt.geometry.keys import Keys, parse_keys, random_walk
 from worldrt.geometry.trajectory import integrate
 from worldrt.memory.cache import KVCache
-from worldrt.memory.cloud import PointCloud, filled
+from worldrt.memory.cloud import filled
 from worldrt.memory.policy import SwitchMode, names
 from worldrt.memory.slots import Region
-from worldrt.session import Chunk, Session, batched_keys
+from worldrt.memory.spatial.points import PAGE, REAL
+from worldrt.session import Session, batched_keys
 from worldrt.starts import Start
 from worldrt.world import World
 
@@ -122,13 +124,17 @@ def test_path_of_no_frames_is_refused(world: World, start: Start) -> None:
 
 
 def test_clean_pass_that_waits_for_the_next_block_changes_nothing(
-    world: World, start: Start, walked: list[Chunk], monkeypatch: pytest.MonkeyPatch
+    world: World, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert Session(world, start).cache.fuses
+    """Without recalled frames; with them it can't wait, for they change in between."""
+    assert not Session(world, start).cache.fuses
+    session = Session(world, start, seed=3, use=MemoryUse.SPLAT)
+    assert session.cache.fuses
+    fused = list(session.stream(PATH))
     monkeypatch.setattr(KVCache, "fuses", property(lambda cache: False))
-    apart = list(Session(world, start, seed=3).stream(PATH))
-    torch.testing.assert_close(latents(apart), latents(walked), atol=1e-4, rtol=0)
-    assert "clean" in apart[0].stage_ms and "clean" not in walked[0].stage_ms
+    apart = list(Session(world, start, seed=3, use=MemoryUse.SPLAT).stream(PATH))
+    torch.testing.assert_close(latents(apart), latents(fused), atol=1e-4, rtol=0)
+    assert "clean" in apart[0].stage_ms and "clean" not in fused[0].stage_ms
 
 
 # What is refused, and that nothing happens then.
@@ -220,12 +226,14 @@ def test_start_becomes_context_and_memory(
     for (poses, _), (_, before) in pairwise(told):
         np.testing.assert_array_equal(before, poses[-1])
 
-    cloud = PointCloud(world.config.memory.capacity, world.camera)
     order = early + shown
-    cloud.insert_block(start.rgb[order], start.depth[order], start.poses[order])
-    np.testing.assert_array_equal(session.cloud.real.points, cloud.points)
-    np.testing.assert_array_equal(session.cloud.real.colours, cloud.colours)
-    assert len(session.cloud.imagined) == 0
+    own = world.places()
+    own.remember(start.rgb[order], start.depth[order], start.poses[order], 0)
+    assert session.places is not None and len(session.memory) == len(own) > 0
+    for name in ("position", "colour", "written", "page_block"):
+        np.testing.assert_array_equal(
+            getattr(session.places.map.points, name), getattr(own.map.points, name)
+        )
 
 
 def test_real_frames_reach_the_generator_through_the_cache(world: World, start: Start) -> None:
@@ -254,7 +262,7 @@ def test_chunk_is_of_the_camera_size_and_kinds(walked: list[Chunk]) -> None:
 def test_remembered_is_what_the_cloud_showed_before_the_block(world: World, start: Start) -> None:
     session = Session(world, start)
     poses = np.stack([standing(0.3, -1.0, 100 + 30 * i) for i in range(BLOCK)])
-    known = session.cloud.view(poses).mask
+    known = session.memory.view(poses, 10).mask
     assert 0.2 < known.mean() < 0.9
     np.testing.assert_array_equal(session.follow(poses).remembered, known)
     # What was made is remembered when one comes back.
@@ -263,19 +271,23 @@ def test_remembered_is_what_the_cloud_showed_before_the_block(world: World, star
 
 def test_what_was_made_is_never_taken_for_real(world: World, start: Start) -> None:
     session = Session(world, start)
-    before = session.cloud.real.points.copy()
+    assert session.places is not None
+    points, before = session.places.map.points, len(session.memory)
+    colours = points.colour[points.weight > 0]
     for _ in session.stream(random_walk(1, 5 * BLOCK)):
         pass
-    np.testing.assert_array_equal(session.cloud.real.points, before)
-    assert len(session.cloud.imagined) > 0
+    real = points.page_block[:, 0].repeat(PAGE) == REAL
+    assert before < len(session.memory)
+    np.testing.assert_array_equal(points.colour[(points.weight > 0) & real], colours)
 
 
 @pytest.mark.parametrize("policy", ["window", "pack"])
 def test_stages_are_named_and_add_up(world: World, start: Start, policy: str) -> None:
     session = Session(world, start, policy=policy)
     chunk = session.step(PATH[:BLOCK])
-    names = {"splat", "policy", "steps", "clean", "decode", "insert"}
-    assert set(chunk.stage_ms) == names - ({"clean"} if session.cache.fuses else set())
+    assert set(chunk.stage_ms) == {
+        *("splat", "recall", "policy", "steps", "clean", "decode", "insert")
+    }
     assert all(spent > 0 for spent in chunk.stage_ms.values())
     assert chunk.block_ms == sum(chunk.stage_ms.values())
 
@@ -294,11 +306,11 @@ def test_partitions_name_every_region(walked: list[Chunk]) -> None:
 @pytest.mark.parametrize("policy", ["full", "window", "window:sink=0,recent=4", "pack"])
 def test_policies_walk_on_in_bounded_memory(world: World, start: Start, policy: str) -> None:
     session = Session(world, start, policy=policy)
-    cloud_bytes, cache_bytes = session.cloud.bytes, session.cache.nbytes
+    memory_bytes, cache_bytes = session.memory.nbytes, session.cache.nbytes
     partitions = {}
     for chunk in session.stream(random_walk(5, 30 * BLOCK)):
         assert chunk.latents.isfinite().all()
-        assert session.cloud.bytes == cloud_bytes
+        assert session.memory.nbytes == memory_bytes
         assert policy == "full" or session.cache.nbytes == cache_bytes
         partitions = chunk.partitions
     assert session.cache.frames == 8 + 30 * BLOCK
@@ -317,7 +329,7 @@ def test_remembered_view_is_given_back(
     world = World.load(str(folder))
     session = Session(world, start)
     poses = start.poses[2:6]
-    view = session.cloud.view(poses)
+    view = session.memory.view(poses, 10)
     near = world.config.codec.near
     rgb, depth = unpack(torch.from_numpy(filled(view, near)), near)
     chunk = session.follow(poses)
@@ -332,7 +344,7 @@ def test_model_that_adds_nothing_fills_holes_with_the_hint(tmp_path: Path, start
     world = World.load(str(write_world(tmp_path / "still", trained=False)))
     session = Session(world, start)
     poses = np.stack([standing(0.3, -1.0, 110 + 5 * i) for i in range(BLOCK)])
-    view = session.cloud.view(poses)
+    view = session.memory.view(poses, 10)
     splat = torch.from_numpy(filled(view, world.config.codec.near))
     chunk = session.follow(poses)
     torch.testing.assert_close(chunk.latents, world.codec.encode(splat))
@@ -346,6 +358,48 @@ def test_refined_world_walks(tmp_path: Path, start: Start) -> None:
     world = World.load(str(write_world(tmp_path / "refined", refiner_width=8)))
     chunks = list(Session(world, start).stream(PATH))
     assert latents(chunks).isfinite().all()
+
+
+# What the memory tells.
+
+
+def test_a_memory_that_tells_nothing_knows_nothing(world: World, start: Start) -> None:
+    session = Session(world, start, use=MemoryUse.NONE)
+    chunks = list(session.stream(PATH))
+    assert not any(chunk.remembered.any() or chunk.recalled for chunk in chunks)
+    assert len(session.memory) == 0 and session.walls is None
+
+
+def test_splat_and_context_are_told_apart_and_together(world: World, start: Start) -> None:
+    walks = {use: list(Session(world, start, seed=3, use=use).stream(PATH)) for use in MemoryUse}
+    for use, chunks in walks.items():
+        assert any(chunk.recalled for chunk in chunks) == use.recalls
+        assert any(chunk.remembered.any() for chunk in chunks) == use.shows
+        spatial = [chunk.partitions[Region.SPATIAL].frames for chunk in chunks]
+        assert (0 < max(spatial) <= 2) == use.recalls
+    for one, other in combinations(MemoryUse, 2):
+        assert not torch.equal(latents(walks[one]), latents(walks[other]))
+
+
+def test_recalled_frames_are_past_frames_not_in_the_context_anyway(
+    world: World, start: Start
+) -> None:
+    session = Session(world, start)
+    for chunk in session.stream(parse_keys("J*36 L*36")):
+        now = 10 + chunk.first
+        assert len(set(chunk.recalled)) == len(chunk.recalled) <= 2
+        assert all(0 <= frame < now for frame in chunk.recalled)
+        assert list(chunk.recalled) == sorted(chunk.recalled)
+
+
+def test_a_use_that_the_model_lacks_is_refused(tmp_path: Path, start: Start) -> None:
+    folder = write_world(tmp_path / "plain")
+    manifest = folder / "world.toml"
+    manifest.write_text(
+        manifest.read_text().replace("recalled = 2", "recalled = 0").replace('"both"', '"splat"')
+    )
+    with pytest.raises(ConfigError, match="'context' recalls frames, .* recalls 0; say splat"):
+        Session(World.load(str(folder)), start, use=MemoryUse.CONTEXT)
 
 
 # Every policy.

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from tests.tiny import room_start, tiny_config
 from worldrt.config import CameraConfig
 from worldrt.errors import BackendUnavailable, ConfigError, CorruptFile, InputError, ShapeError
+from worldrt.estimate import ROOM, Estimate, Room
 from worldrt.geometry.camera import Camera
 from worldrt.starts import (
     DEPTH_LEVELS,
     MOST_CONTEXT,
     NEAREST,
-    ROOM,
     Start,
     from_image,
     open_start,
@@ -206,12 +207,14 @@ def test_picture_is_cut_in_the_middle_and_not_stretched(tmp_path: Path) -> None:
     wide = np.zeros((48, 200, 3), np.uint8)
     wide[:, 68:132] = room_start(1).rgb[0]
     Image.fromarray(wide).save(tmp_path / "wide.png")
-    np.testing.assert_array_equal(from_image(tmp_path / "wide.png", CAMERA).rgb[0], wide[:, 68:132])
+    np.testing.assert_array_equal(
+        from_image(tmp_path / "wide.png", CAMERA, Room()).rgb[0], wide[:, 68:132]
+    )
 
 
 def test_assumed_room_is_said_and_is_the_one_drawn(tmp_path: Path) -> None:
     Image.new("RGB", (64, 48)).save(tmp_path / "hall.png")
-    start = from_image(tmp_path / "hall.png", CAMERA)
+    start = from_image(tmp_path / "hall.png", CAMERA, Room())
     floor, ceiling, wall = ROOM
     assert start.assumed.startswith("hall.png has no depth: a level camera in a room is assumed")
     assert all(f"{metres:g} m" in start.assumed for metres in ROOM)
@@ -228,9 +231,39 @@ def test_assumed_depth_is_positive_at_the_horizon(tmp_path: Path, width: int, he
     """The middle row of an odd camera looks exactly level."""
     odd = Camera.centred(CameraConfig(width=width, height=height, fx=5, fy=5))
     Image.new("RGB", (1, 1)).save(tmp_path / "a.png")
-    depth = from_image(tmp_path / "a.png", odd).depth
+    depth = from_image(tmp_path / "a.png", odd, Room()).depth
     assert depth.shape == (1, height, width)
     assert np.isfinite(depth).all() and (depth > 0).all()
+
+
+def test_picture_on_a_plane(tmp_path: Path, world_folder: Path) -> None:
+    Image.new("RGB", (9, 7)).save(tmp_path / "sea.png")
+    start = open_start(str(tmp_path / "sea.png"), world_folder, CAMERA, MOTION, 0, "plane:7.5")
+    assert (start.depth == 7.5).all() and start.depth.dtype == np.float32
+    assert start.assumed == "sea.png has no depth: a flat picture 7.5 m ahead is assumed."
+
+
+def test_depth_provider_sees_the_whole_cut(tmp_path: Path) -> None:
+    """At its own size, not at the camera's."""
+    Image.new("RGB", (200, 96)).save(tmp_path / "wide.png")
+
+    class Provider:
+        shape: tuple[int, ...] = ()
+
+        def estimate(self, rgb: NDArray[np.uint8], camera: Camera) -> Estimate:
+            self.shape = rgb.shape
+            return Estimate(np.full((camera.height, camera.width), 3.0, np.float32), "it is known")
+
+    provider = Provider()
+    start = from_image(tmp_path / "wide.png", CAMERA, provider)
+    assert provider.shape == (96, 128, 3)
+    assert (start.depth == 3).all() and start.assumed == "wide.png has no depth: it is known."
+
+
+def test_depth_that_is_none_is_refused(tmp_path: Path, world_folder: Path) -> None:
+    Image.new("RGB", (9, 7)).save(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match="Depth can't come from 'cellar': say room, plane:METRES"):
+        open_start(str(tmp_path / "a.png"), world_folder, CAMERA, MOTION, 0, "cellar")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(30)])

@@ -210,7 +210,7 @@ def test_packer_that_the_manifest_mistakes_is_refused(
         ("= ", "", CorruptFile, "can't be read"),
         ("width = 64", "width = 60", ConfigError, "60x48 pixels can't be cut into tokens"),
         ("camera_channels = 30", "camera_channels = 0", ConfigError, "30 camera .* got 0"),
-        ("spatial_channels = 32", "spatial_channels = 31", ConfigError, "got 30 and 31"),
+        ("spatial_channels = 33", "spatial_channels = 31", ConfigError, "got 30 and 31"),
     ],
 )
 def test_broken_manifest_is_one_sentence(

@@ -121,6 +121,50 @@ class BenchGrowth:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchMemory:
+    """Measure whether places stay the same, and what remembering them costs (needs ViZDoom).
+
+    Courses through held-out mazes come back to where they were; the memory is judged alone and
+    inside a world, beside other ways to remember and the controls.
+    """
+
+    world: tyro.conf.Positional[str] = "maze"
+    """A shipped world, or a folder."""
+    out: Path = Path("out/memory")
+    """Folder for report.json, plots and contact sheets."""
+    quick: bool = False
+    """Two mazes and the shorter courses: under 10 minutes on two cores."""
+    track: str = "both"
+    """What is judged: memory (alone), generative (in the world), or both."""
+    protocols: str = ""
+    """Which protocols, "S1,S3"; default: S1 to S8."""
+    seeds: int | None = None
+    """Mazes, from seed 0; default: 5, or 2 with --quick."""
+    frames: Path | None = None
+    """Judge a video of yours instead: a folder with frames/00000.png and so on, or a video, and
+    poses.json; see docs/memory_bench.md."""
+
+    def run(self) -> None:
+        import msgspec
+        from rich.console import Console
+
+        from worldrt.bench.memory.plan import make_plan
+        from worldrt.bench.memory.run import bench_folder, bench_memory
+        from worldrt.bench.memory.table import WIDTH, folder_table, tables
+
+        console = Console(width=None if sys.stdout.isatty() else WIDTH)
+        if self.frames is not None:
+            report = bench_folder(self.frames, self.out)
+            console.print(folder_table(report))
+        else:
+            plan = make_plan(self.world, self.quick, self.track, self.protocols, self.seeds)
+            report = bench_memory(plan, self.out)
+            for table in tables(report):
+                console.print(table)
+        print(msgspec.json.encode(report).decode())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bench:
     """Measure a world; figures, plots and pictures go to a folder."""
 
@@ -129,6 +173,7 @@ class Bench:
         | Annotated[BenchSoak, tyro.conf.subcommand("soak")]
         | Annotated[BenchPolicies, tyro.conf.subcommand("policies")]
         | Annotated[BenchGrowth, tyro.conf.subcommand("growth")]
+        | Annotated[BenchMemory, tyro.conf.subcommand("memory")]
     )
     """What to measure."""
 

@@ -36,7 +36,7 @@ class Comparison:
     def __init__(self, world: World, start: Start) -> None:
         self._camera, self._near = world.camera, world.config.codec.near
         self._start = start
-        self._cloud = PointCloud(world.config.memory.capacity, world.camera)
+        self._cloud = PointCloud(262_144, world.camera)
         self._cloud.insert_block(start.rgb, start.depth, start.poses)
         self._sums: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Policies measured side by side: a process a core, each of one thread."""
+"""Things measured side by side, policies for example: a process a core, each of one thread."""
 
 import signal
 from collections import deque
@@ -21,7 +21,10 @@ KEPT = "the rows finished before are kept, and the same command goes on from the
 
 
 def spread(
-    work: Callable[[str], Result], policies: Sequence[str], left: str = KEPT
+    work: Callable[[str], Result],
+    policies: Sequence[str],
+    left: str = KEPT,
+    nouns: tuple[str, str] = ("policy", "policies"),
 ) -> Generator[tuple[str, Result], None, None]:
     """Do `work` for each policy, one a core at a time, and give the results as they come.
 
@@ -31,6 +34,7 @@ def spread(
         work: can be pickled; runs in a fresh process with one thread.
         policies: names, at least one, all different.
         left: what a failure leaves behind, the end of its sentence.
+        nouns: what they are, one and several, for where they are not policies.
 
     Raises:
         WorldrtError: one of them failed, by name.
@@ -39,7 +43,7 @@ def spread(
     before = set(active_children())
     workers = min(measure().cores, len(policies))
     crew = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
-    with crew, _bar() as bar:
+    with crew, _bar(nouns[1]) as bar:
         task = bar.add_task("", total=len(policies))
         try:
             while waiting or running:
@@ -49,7 +53,7 @@ def spread(
                 bar.update(task, description=" | ".join(running.values()))
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     policy = running.pop(future)
-                    result = _result(future, policy, left)
+                    result = _result(future, f"{nouns[0].capitalize()} {policy!r}", left)
                     bar.advance(task)
                     yield policy, result
         except BaseException:
@@ -65,22 +69,20 @@ def _begin() -> None:
     cv2.setNumThreads(1)
 
 
-def _result(future: Future[Result], policy: str, left: str) -> Result:
+def _result(future: Future[Result], which: str, left: str) -> Result:
     try:
         return future.result()
-    except Exception as error:  # whatever it was, the policy's name belongs to it
+    except Exception as error:  # whatever it was, the name belongs to it
         why = str(error).rstrip(".") or "no reason given"
-        raise WorldrtError(
-            f"Policy {policy!r} failed ({type(error).__name__}: {why}); {left}."
-        ) from error
+        raise WorldrtError(f"{which} failed ({type(error).__name__}: {why}); {left}.") from error
 
 
-def _bar() -> Progress:
+def _bar(nouns: str) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("policies"),
+        TextColumn(nouns),
         TimeElapsedColumn(),
         console=Console(stderr=True),
     )

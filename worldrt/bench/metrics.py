@@ -41,15 +41,16 @@ def psnr(image: NDArray[Any], truth: NDArray[Any], mask: NDArray[np.bool_] | Non
         return float(-10 * np.log10(error))
 
 
-def ssim(image: NDArray[Any], truth: NDArray[Any]) -> float:
-    """Structural similarity, averaged over colours and all whole windows.
+def ssim(image: NDArray[Any], truth: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> float:
+    """Structural similarity, averaged over colours and all whole windows, or those of a mask.
 
     Args:
         image: [..., Y, X, 3], Y and X at least 11.
         truth: the same shape.
+        mask: [..., Y, X]; a window counts whose middle pixel is True.
 
     Returns:
-        At most 1, which only equal images reach.
+        At most 1, which only equal images reach; nan where no window counts.
 
     Raises:
         ShapeError: the shapes differ or a side is shorter than the window.
@@ -57,7 +58,7 @@ def ssim(image: NDArray[Any], truth: NDArray[Any]) -> float:
     Source: Wang et al., Image Quality Assessment: From Error Visibility to Structural Similarity,
     IEEE Transactions on Image Processing 13(4), 2004, section III-C (biased weighted moments).
     """
-    _check_shapes(image, truth, None)
+    _check_shapes(image, truth, mask)
     if min(image.shape[-3:-1]) < WINDOW:
         raise ShapeError("image", image.shape, f"[..., Y, X, 3], Y and X at least {WINDOW}")
     frames = zip(
@@ -65,7 +66,10 @@ def ssim(image: NDArray[Any], truth: NDArray[Any]) -> float:
         _unit(truth).reshape(-1, *truth.shape[-3:]),
         strict=True,
     )
-    return float(np.mean([_ssim_map(a, b).mean() for a, b in frames]))
+    edge = WINDOW // 2
+    found = np.stack([_ssim_map(a, b).mean(axis=-1) for a, b in frames])
+    middles = None if mask is None else mask.reshape(-1, *mask.shape[-2:])
+    return _mean(found, None if middles is None else middles[:, edge:-edge, edge:-edge])
 
 
 def sharpness(image: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> float:

@@ -34,8 +34,8 @@ class SoakRow(msgspec.Struct, frozen=True, kw_only=True):
     block_ms: float
     """Median since the row before."""
     cache_bytes: int
-    cloud_bytes: int
-    cloud_points: int
+    memory_bytes: int
+    memory_points: int
     process_mb: float
     """Resident memory of the process."""
 
@@ -92,7 +92,7 @@ def bench_soak(
     series = {
         "block, ms": (at, [row.block_ms for row in rows]),
         "process, MB": (at, [row.process_mb for row in rows]),
-        "cache + cloud, MB": (at, [(row.cache_bytes + row.cloud_bytes) / 1e6 for row in rows]),
+        "cache + memory, MB": (at, [(row.cache_bytes + row.memory_bytes) / 1e6 for row in rows]),
     }
     plot_lines(out / "soak.png", series, f"{config.name}, {blocks} blocks", "block", "")
     return report, _table(report)
@@ -103,8 +103,8 @@ def _note(number: int, spent: list[float], session: Session) -> SoakRow:
         block=number,
         block_ms=round(float(np.median(spent)), 2),
         cache_bytes=session.cache.nbytes,
-        cloud_bytes=session.cloud.bytes,
-        cloud_points=len(session.cloud),
+        memory_bytes=session.memory.nbytes,
+        memory_points=len(session.memory),
         process_mb=round(resident_mb(), 1),
     )
 
@@ -120,15 +120,15 @@ def resident_mb() -> float:
 
 def _table(report: SoakReport) -> Table:
     found = Table(title=f"{report.world}, policy {report.policy}")
-    for heading in ("block", "ms a block", "cache MB", "cloud MB", "points", "process MB"):
+    for heading in ("block", "ms a block", "cache MB", "memory MB", "points", "process MB"):
         found.add_column(heading, justify="right")
     for row in report.rows[:: max(1, len(report.rows) // 10)] + report.rows[-1:]:
         found.add_row(
             f"{row.block:,}",
             f"{row.block_ms:.1f}",
             f"{row.cache_bytes / 1e6:.1f}",
-            f"{row.cloud_bytes / 1e6:.1f}",
-            f"{row.cloud_points:,}",
+            f"{row.memory_bytes / 1e6:.1f}",
+            f"{row.memory_points:,}",
             f"{row.process_mb:.0f}",
         )
     return found

@@ -46,7 +46,7 @@ class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
     turn_psnr: dict[str, float]
     """dB of a second full turn on the spot against the first, by seed."""
     fps: float
-    """Generated frames a second over all walks, see `worldrt.render.INCLUDES`."""
+    """Generated frames a second over all walks, see `worldrt.tally.INCLUDES`."""
 
 
 @dataclass(frozen=True, slots=True)

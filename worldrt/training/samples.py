@@ -18,7 +18,7 @@ from torch.nn.functional import avg_pool2d
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from worldrt.codec import Codec, pack
-from worldrt.conditioning import camera_maps, spatial_maps
+from worldrt.conditioning import ages, camera_maps, spatial_maps
 from worldrt.config import WorldConfig
 from worldrt.geometry.camera import Camera
 from worldrt.memory.cloud import PointCloud, filled
@@ -38,6 +38,8 @@ class Sample:
     spatial: Tensor  # [F, spatial_channels, h, w]
     camera: Tensor  # [F, CAMERA_CHANNELS, h, w]
     hole: Tensor  # [F, h, w] share of each latent cell that nothing is remembered of
+    recalled: Tensor  # [R, C, h, w] latents of past frames that show the same place
+    recalled_camera: Tensor  # [R, CAMERA_CHANNELS, h, w] their rays
 
     @staticmethod
     def stack(samples: "list[Sample]") -> "Sample":
@@ -45,8 +47,22 @@ class Sample:
         columns = zip(*(sample.tensors() for sample in samples), strict=True)
         return Sample(*(torch.stack(column) for column in columns))
 
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        return self.clean, self.hint, self.spatial, self.camera, self.hole
+    def tensors(self) -> list[Tensor]:
+        return [
+            self.clean,
+            self.hint,
+            self.spatial,
+            self.camera,
+            self.hole,
+            self.recalled,
+            self.recalled_camera,
+        ]
+
+    def alone(self) -> "Sample":
+        """The same batch where no frame is recalled."""
+        return replace(
+            self, recalled=self.recalled[:, :0], recalled_camera=self.recalled_camera[:, :0]
+        )
 
     def to(self, device: torch.device) -> "Sample":
         return Sample(*(tensor.to(device) for tensor in self.tensors()))
@@ -112,7 +128,7 @@ class SampleBuilder:
         self._episodes, self._world, self._codec = episodes, world, codec
         camera = Camera.centred(world.camera)
         self._latent_camera = camera.scaled(1 / world.codec.stride)
-        self._cloud = PointCloud(world.memory.capacity, camera)
+        self._cloud = PointCloud(262_144, camera)
 
     @torch.no_grad()
     def draw(self, episode: int, rng: np.random.Generator) -> Sample:
@@ -120,30 +136,42 @@ class SampleBuilder:
         size = self._world.block_frames
         rgb, depth, poses = self._episodes.read(episode, 0, self._episodes.frames)
         starts = self._starts(poses, rng)
-        self._remember(rng, rgb, depth, poses, starts)
+        remembered = self._remember(rng, rgb, depth, poses, starts)
         write_own = rng.random() < 0.65
-        splats, masks = [], []
+        recalled = self._recall(rng, depth, poses, starts, remembered)
+        anchor = poses[starts[int(rng.integers(1, BLOCKS))] - 1]
+        splats, masks, old = [], [], []
+        # Frames of an earlier visit are older than the walk by an unknown time.
+        now = starts[0] + int(2 ** rng.uniform(0, 12))
         for start in starts:
             block = slice(start, start + size)
             splat = self._cloud.view(poses[block])
             splats.append(torch.from_numpy(filled(splat, self._world.codec.near)))
             masks.append(torch.from_numpy(splat.mask)[:, None])
+            old.append(ages(now + np.arange(size), splat))
             if write_own:
-                for frame in (start, start + size - 1):
-                    self._insert(rng, rgb[frame], depth[frame], poses[frame])
+                for frame in (0, size - 1):
+                    self._insert(rng, rgb, depth, poses, start + frame, now + frame)
+            now += size
         frames = np.concatenate([np.arange(start, start + size) for start in starts])
         mask = torch.cat(masks)
-        spatial = spatial_maps(self._codec, torch.cat(splats), mask)
+        spatial = spatial_maps(self._codec, torch.cat(splats), mask, torch.cat(old))
         camera = [
             camera_maps(self._latent_camera, poses[s : s + size], poses[s - 1]) for s in starts
         ]
-        image = pack(rgb[frames], depth[frames], self._world.codec.near)
+        near = self._world.codec.near
+        image = pack(rgb[frames], depth[frames], near)
+        past = rgb[recalled]
+        for index, frame in enumerate(past):
+            past[index] = _damaged(rng, frame)
         return Sample(
             clean=self._codec.encode(image),
             hint=spatial.hint,
             spatial=spatial.maps,
             camera=torch.cat(camera),
             hole=1 - avg_pool2d(mask, self._world.codec.stride)[:, 0],
+            recalled=self._codec.encode(pack(past, depth[recalled], near)),
+            recalled_camera=camera_maps(self._latent_camera, poses[recalled], anchor),
         )
 
     def _starts(self, poses: NDArray[np.float64], rng: np.random.Generator) -> list[int]:
@@ -162,35 +190,102 @@ class SampleBuilder:
         depth: NDArray[np.floating],
         poses: NDArray[np.float64],
         starts: list[int],
-    ) -> None:
+    ) -> NDArray[np.int64]:
+        """Write frames into the memory; returns which."""
         self._cloud.clear()
         kind = rng.random()
         if kind < 0.25:
-            return
+            return np.empty(0, np.int64)
         if kind < 0.65:  # a little, from before
             frames = rng.integers(0, starts[1], rng.integers(1, 3))
         else:  # a place that is well known: frames from after it count as an earlier visit
             outside = np.r_[0 : starts[1], starts[2] + self._world.block_frames : len(rgb)]
             frames = rng.choice(outside, min(len(outside), int(rng.integers(4, 11))), replace=False)
         for frame in frames:
-            self._insert(rng, rgb[frame], depth[frame], poses[frame])
+            self._insert(rng, rgb, depth, poses, frame, 0)
+        return frames
+
+    def _recall(
+        self,
+        rng: np.random.Generator,
+        depth: NDArray[np.floating],
+        poses: NDArray[np.float64],
+        starts: list[int],
+        remembered: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Frames brought back into the context: mostly those that show most of the last blocks.
+
+        They are drawn from what is remembered and from as much again of what is not, so that they
+        show more than the splat does.
+        """
+        count = self._world.memory.recalled
+        outside = np.r_[0 : starts[1], starts[2] + self._world.block_frames : len(poses)]
+        others = rng.choice(outside, min(len(outside), max(count, len(remembered))), replace=False)
+        pool = np.unique(np.concatenate([remembered, others]))
+        views = [starts[1], starts[2] + self._world.block_frames - 1]
+        sees = np.concatenate([self._sees(depth, poses, view, pool) for view in views], axis=1)
+        if rng.random() < 0.2:
+            chosen = rng.permutation(len(pool))[:count]
+        else:
+            chosen = _greedy(sees, count)
+        return np.sort(pool[chosen])
+
+    def _sees(
+        self,
+        depth: NDArray[np.floating],
+        poses: NDArray[np.float64],
+        view: int,
+        pool: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """[N, Q] which of a view's surfaces, on a coarse grid, each frame of the pool shows."""
+        camera, grain = self._cloud.camera, self._world.codec.stride
+        surface = camera.unproject(depth[view].astype(np.float32), poses[view])
+        surface = surface[grain // 2 :: grain, grain // 2 :: grain].reshape(-1, 3)
+        found = np.zeros((len(pool), len(surface)), bool)
+        for row, frame in enumerate(pool):
+            pixels, z = camera.project(surface.astype(np.float64), poses[frame])
+            x, y = np.floor(np.where(z[:, None] > 0, pixels, -1)).astype(int).T
+            inside = (z > 0) & (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
+            there = depth[frame][y[inside], x[inside]].astype(np.float32)
+            found[row, inside] = np.abs(there - z[inside]) < 0.05 * z[inside]
+        return found
 
     def _insert(
         self,
         rng: np.random.Generator,
         rgb: NDArray[np.uint8],
         depth: NDArray[np.floating],
-        pose: NDArray[np.float64],
+        poses: NDArray[np.float64],
+        frame: int,
+        index: int,
     ) -> None:
         """Write a frame into the memory as a generator would have made it: a little wrong."""
-        image = rgb.astype(np.float32)
-        image = image * rng.normal(1, 0.03, 3) + rng.normal(0, 4, 3)
-        if rng.random() < 0.4:
-            image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.0))
-        if rng.random() < 0.5:
-            image = image + rng.normal(0, rng.uniform(0, 10), image.shape)
-        scaled = depth.astype(np.float32) * np.float32(rng.normal(1, 0.01))
-        self._cloud.insert(np.clip(image, 0, 255).astype(np.uint8), scaled, pose)
+        image = _damaged(rng, rgb[frame])
+        scaled = depth[frame].astype(np.float32) * np.float32(rng.normal(1, 0.01))
+        self._cloud.insert(image, scaled, poses[frame], index)
+
+
+def _damaged(rng: np.random.Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame [Y, X, 3] as a generator would have made it: tinted, perhaps blurred or noisy."""
+    image = rgb.astype(np.float32)
+    image = image * rng.normal(1, 0.03, 3) + rng.normal(0, 4, 3)
+    if rng.random() < 0.4:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.0))
+    if rng.random() < 0.5:
+        image = image + rng.normal(0, rng.uniform(0, 10), image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _greedy(sees: NDArray[np.bool_], count: int) -> list[int]:
+    """Rows that together cover most columns of [N, Q], one after the other."""
+    left, chosen = sees.copy(), []
+    for _ in range(min(count, len(sees))):
+        gains = left.sum(axis=1)
+        gains[chosen] = -1
+        best = int(np.argmax(gains))
+        chosen.append(best)
+        left &= ~left[best]
+    return chosen
 
 
 def held_out(recording: Recording, world: WorldConfig, codec: Codec, each: int = 1) -> list[Sample]:

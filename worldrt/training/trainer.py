@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldrt.checkpoints.files import load_strict, read_tensors
 from worldrt.codec import Codec, unpack
 from worldrt.config import WorldConfig
-from worldrt.kernels.attention import attend
-from worldrt.kernels.rope import Rope, rotate
+from worldrt.kernels.rope import Rope
 from worldrt.model import Transformer
 from worldrt.sampler import TIMESTEPS, add_noise, to_clean
+from worldrt.training.context import BlockCausalContext
 from worldrt.training.curves import strip
 from worldrt.training.loop import Effort, Progress, Stateful, load_state, save_state
 from worldrt.training.recording import Recording
@@ -28,6 +29,10 @@ from worldrt.training.samples import BLOCKS, Sample
 
 log = logging.getLogger(__name__)
 
+WITHOUT_RECALLED = 0.3
+"""Share of steps without recalled frames."""
+WITHOUT_SPLAT = 0.35
+"""Share of the other samples in which the last two blocks are told by recalled frames alone."""
 FLOOR = 0.3
 """Noise level below which the loss is not weighted up any further."""
 
@@ -41,29 +46,10 @@ class WorldRecipe(Effort, frozen=True, kw_only=True):
     """The trained codec's safetensors."""
     ema: float = 0.995
     """Decay of the averaged weights that are shipped."""
-
-
-class BlockCausalContext:
-    """Every block sees itself and those before it: a third less work than a mask over three blocks.
-
-    Args:
-        table: [L, 1, D / 2] rotary table of all tokens.
-        size: tokens of a block.
-    """
-
-    def __init__(self, table: Tensor, size: int) -> None:
-        self._table = table
-        self._ends = range(size, len(table) + 1, size)
-        self._size = size
-
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        del layer  # the same for all
-        query, key = rotate(query, self._table), rotate(key, self._table)
-        blocks = [
-            attend(query[:, end - self._size : end], key[:, :end], value[:, :end])
-            for end in self._ends
-        ]
-        return torch.cat(blocks, dim=1)
+    begin: str = ""
+    """A model's safetensors to begin from; empty: from nothing."""
+    own: float = 0.0
+    """Share of steps in which the block before the last is the model's own output."""
 
 
 class Trainer:
@@ -74,16 +60,18 @@ class Trainer:
         self.progress = Progress()
         self._recipe, self._device = recipe, device
         self._model = Transformer(world.model).to(device).train()
-        init_weights(self._model)
+        if recipe.begin:
+            path = Path(recipe.begin)
+            load_strict(self._model, read_tensors(path), path)
+        else:
+            init_weights(self._model)
         self.averaged = deepcopy(self._model).eval().requires_grad_(False)
         self._optimiser = torch.optim.AdamW(
             self._model.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.01
         )
         frames = BLOCKS * world.block_frames
-        rope = Rope.of_grid(world.model.head_dim, *world.token_size)
-        self._context = BlockCausalContext(
-            rope.table(range(frames), device), world.block_frames * rope.tokens
-        )
+        self._rope = Rope.of_grid(world.model.head_dim, *world.token_size)
+        self._table = self._rope.table(range(world.memory.recalled + frames), device)
         self._weight = (codec.component_scale.square() / codec.component_scale.square().mean()).to(
             device
         )[:, None, None]
@@ -98,7 +86,8 @@ class Trainer:
             self._recipe.seed * 1_000_003 + self.progress.step
         )
         sigma = self._noise_levels(len(sample.clean), generator)
-        error = self._error(self._model, sample, sigma, generator)
+        sample, given = self._varied(sample, sigma, generator)
+        error = self._error(self._model, sample, sigma, generator, given)
         hole = F.avg_pool2d(sample.hole, self._recipe.world.model.patch)
         hole = F.interpolate(hole, sample.hole.shape[-2:])[:, :, None]
         scale = sigma.clamp_min(FLOOR).square()[..., None, None, None]
@@ -125,23 +114,35 @@ class Trainer:
         Errors are in units of the image's variance, split into cells mostly remembered and mostly
         not.
         """
-        totals = {"held-out seen/network": [], "held-out seen/filling": []}
-        totals |= {"held-out new/network": [], "held-out new/filling": []}
+        totals: dict[str, list[float]] = {}
         rows = []
         size = self._recipe.world.block_frames
         for index, sample in enumerate(probe):
             sample = sample.to(self._device)
             sigma = torch.zeros(1, BLOCKS * size, device=self._device)
             sigma[:, -size:] = 1
-            generator = torch.Generator(self._device).manual_seed(index)
-            clean = self._predict(self.averaged, sample, sigma, generator)
+            every = torch.ones(1, dtype=torch.bool, device=self._device)
+            told = {
+                "network": sample.alone(),
+                "recalled": sample,
+                "recalled alone": sample.forgetting(every, 2 * size),
+                "neither": sample.alone().forgetting(every, 2 * size),
+            }
+            guesses = {
+                name: self._predict(
+                    self.averaged, each, sigma, torch.Generator(self._device).manual_seed(index)
+                )
+                for name, each in told.items()
+                if name == "network" or self._recipe.world.memory.recalled
+            }
+            clean = guesses["network"]
             new = sample.hole[:, -size:, None] > 0.5
-            for name, guess in (("network", clean), ("filling", sample.hint)):
+            for name, guess in (guesses | {"filling": sample.hint}).items():
                 error = (guess - sample.clean)[:, -size:].square() * self._weight
                 for part, chosen in (("seen", ~new), ("new", new)):
                     if chosen.any():
                         picked = error.masked_select(chosen.expand_as(error)).mean().item()
-                        totals[f"held-out {part}/{name}"].append(picked)
+                        totals.setdefault(f"held-out {part}/{name}", []).append(picked)
             if index < 6:
                 last = (sample.clean, sample.hint, clean)
                 images = [unpack(codec.decode(x[0, -1:].cpu()), 1.0)[0][0] for x in last]
@@ -182,20 +183,73 @@ class Trainer:
         sigma = torch.where(as_context, nearly_clean, full)
         return sigma.repeat_interleave(self._recipe.world.block_frames, dim=1)
 
+    def _varied(
+        self, sample: Sample, sigma: Tensor, generator: torch.Generator
+    ) -> tuple[Sample, Tensor]:
+        """A batch as the memory might have been: without recalled frames, or without the splat.
+
+        Returns:
+            The batch, and the latents [B, F, C, h, w] that its blocks are told of: now and then the
+            block before the last is the model's own, as it is when the world runs.
+        """
+        size = self._recipe.world.block_frames
+        chance = torch.rand(len(sample.clean) + 2, generator=generator, device=self._device)
+        if self._recipe.world.memory.recalled:
+            if chance[0] < WITHOUT_RECALLED:
+                sample = sample.alone()
+            else:
+                sample = sample.forgetting(chance[2:] < WITHOUT_SPLAT, 2 * size)
+        if chance[1] >= self._recipe.own:
+            return sample, sample.clean
+        sigma[:, :-size] = 0
+        asked = sigma.clone()
+        asked[:, -2 * size : -size] = 1
+        with torch.no_grad():
+            own = self._predict(self._model, sample, asked, generator)
+        given = sample.clean.clone()
+        given[:, -2 * size : -size] = own[:, -2 * size : -size]
+        return sample, given
+
     def _predict(
-        self, model: Transformer, sample: Sample, sigma: Tensor, generator: torch.Generator
+        self,
+        model: Transformer,
+        sample: Sample,
+        sigma: Tensor,
+        generator: torch.Generator,
+        given: Tensor | None = None,
     ) -> Tensor:
-        noise = torch.randn(sample.clean.shape, generator=generator, device=self._device)
-        noisy = add_noise(sample.clean, noise, sigma[..., None, None, None])
-        conditions = model.read_conditions(sample.camera, sample.spatial)
-        output = model(noisy, TIMESTEPS * sigma, self._context, conditions)
-        return to_clean(output, "residual", noisy, 1.0, sample.hint)
+        """Clean latents [B, F, C, h, w] from noisy ones; the recalled frames are clean, before."""
+        latents = sample.clean if given is None else given
+        noise = torch.randn(latents.shape, generator=generator, device=self._device)
+        noisy = add_noise(latents, noise, sigma[..., None, None, None])
+        recalled = sample.recalled.shape[1]
+        frames = recalled + noisy.shape[1]
+        camera = torch.cat([sample.recalled_camera, sample.camera], dim=1)
+        # Recalled frames are told by their latents alone.
+        spatial = F.pad(sample.spatial, (0,) * 6 + (recalled, 0))
+        context = BlockCausalContext(
+            self._table[: frames * self._rope.tokens],
+            self._recipe.world.block_frames * self._rope.tokens,
+            recalled * self._rope.tokens,
+        )
+        output = model(
+            torch.cat([sample.recalled, noisy], dim=1),
+            TIMESTEPS * F.pad(sigma, (recalled, 0)),
+            context,
+            model.read_conditions(camera, spatial),
+        )
+        return to_clean(output[:, recalled:], "residual", noisy, 1.0, sample.hint)
 
     def _error(
-        self, model: Transformer, sample: Sample, sigma: Tensor, generator: torch.Generator
+        self,
+        model: Transformer,
+        sample: Sample,
+        sigma: Tensor,
+        generator: torch.Generator,
+        given: Tensor,
     ) -> Tensor:
         """Squared error of the predicted clean latents in image units, [B, F, C, h, w]."""
-        clean = self._predict(model, sample, sigma, generator)
+        clean = self._predict(model, sample, sigma, generator, given)
         return (clean - sample.clean).square() * self._weight
 
 

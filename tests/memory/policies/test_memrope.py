@@ -32,6 +32,7 @@ def test_published_positions() -> None:
         cache.open_block(3)
         assert cache.positions() == {
             Region.SINK: [0, 1, 2],
+            Region.SPATIAL: [],
             Region.RECENT: [5, 6, 7, 8],
             Region.BLOCK: [9, 10, 11],
         }

@@ -1,0 +1,126 @@
+"""The memory of a session: a map of points, keyframes that are found by it, and what moves.
+
+Frames are taken in by a thread of its own; a view waits for those given before it, so a walk is the
+same however fast the thread is.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldrt.config import MemoryConfig
+from worldrt.geometry.camera import Camera
+from worldrt.memory.retrieval.find import find
+from worldrt.memory.retrieval.query import Query
+from worldrt.memory.spatial.frame import Frame, Splat
+from worldrt.memory.spatial.map import SpatialMap
+from worldrt.memory.spatial.memory import Recalled
+from worldrt.memory.spatial.walls import Walls
+from worldrt.memory.spatial.writer import Writer
+
+
+class Places:
+    """A map, its writer and the way its keyframes are found.
+
+    Args:
+        camera: of the frames and the views.
+        config: bytes, and how keyframes are chosen.
+        latent_shape: [C, h, w] of a frame's latent; None: frames can't be given back.
+
+    Raises:
+        ConfigError: the bytes do not suffice, or there is no such way to choose.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        config: MemoryConfig,
+        latent_shape: tuple[int, int, int] | None = None,
+    ) -> None:
+        self.map = SpatialMap(camera, round(config.budget_mb * 1e6), latent_shape)
+        self._method = find(config.retrieval)
+        self._walls = Walls(self.map.points)
+        self._writer = Writer(self.map)
+
+    def __len__(self) -> int:
+        self._writer.settle()
+        return len(self.map)
+
+    @property
+    def nbytes(self) -> int:
+        return self.map.nbytes
+
+    def remember(
+        self,
+        rgb: NDArray[np.uint8],
+        depth: NDArray[np.float32],
+        poses: NDArray[np.float64],
+        first: int,
+        latents: NDArray[np.float32] | None = None,
+    ) -> None:
+        self._submit(rgb, depth, poses, None, first, latents)
+
+    def imagine(
+        self,
+        rgb: NDArray[np.uint8],
+        depth: NDArray[np.float32],
+        poses: NDArray[np.float64],
+        known: NDArray[np.float32],
+        first: int,
+        latents: NDArray[np.float32] | None = None,
+    ) -> None:
+        self._submit(rgb, depth, poses, known, first, latents)
+
+    def view(self, poses: NDArray[np.float64], first: int) -> Splat:
+        del first  # nothing moves by itself in a map
+        self._writer.settle()
+        return self.map.view(poses)
+
+    def retrieve(
+        self, poses: NDArray[np.float64], count: int, now: int, recent: int
+    ) -> Recalled | None:
+        self._writer.settle()
+        keyframes = self.map.keyframes
+        candidates = keyframes.candidates()
+        query = Query(poses=poses, count=count, now=now, recent=recent)
+        rows = sorted(self._method.choose(query, candidates, self.map.points))
+        if not rows or keyframes.latents is None:
+            return None
+        slots = candidates.ids[rows]
+        generations = keyframes.generation[slots]
+        return Recalled(
+            ids=tuple((slots << 16 | generations).tolist()),
+            frames=tuple(candidates.index[rows].tolist()),
+            latents=keyframes.latents[slots].astype(np.float32),
+            poses=candidates.poses[rows],
+        )
+
+    def slide(self, here: NDArray[np.float64], there: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where one comes to stand among the walls that were seen; see `Walls`."""
+        self._writer.settle()
+        return self._walls(here, there)
+
+    def close(self) -> None:
+        """End the thread; what was given before is taken in."""
+        self._writer.close()
+
+    def _submit(
+        self,
+        rgb: NDArray[np.uint8],
+        depth: NDArray[np.float32],
+        poses: NDArray[np.float64],
+        known: NDArray[np.float32] | None,
+        first: int,
+        latents: NDArray[np.float32] | None,
+    ) -> None:
+        for offset, (image, far, pose) in enumerate(zip(rgb, depth, poses, strict=True)):
+            self._writer.submit(
+                Frame(
+                    rgb=image,
+                    depth=far,
+                    pose=pose,
+                    index=first + offset,
+                    real=known is None,
+                    known=None if known is None else known[offset],
+                    latent=None if latents is None else latents[offset],
+                )
+            )

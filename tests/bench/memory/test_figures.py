@@ -1,0 +1,91 @@
+"""All figures of a walked course: which there are, and that they rank what must be ranked."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.bench.memory.rooms import ROOM_CAMERA, there_and_back, truth_of
+from worldrt.bench.memory import figures as module
+from worldrt.bench.memory.course import Course
+from worldrt.bench.memory.figures import Walked, figures
+from worldrt.bench.memory.memory_track import middles, play
+from worldrt.bench.memory.setting import Setting
+from worldrt.bench.memory.systems import SYSTEMS
+from worldrt.bench.memory.truth import Truth
+from worldrt.bench.memory.video import Costs, Video
+
+COURSE = there_and_back(16)
+TRUTH = truth_of(COURSE)
+NOTHING = np.zeros((15, 48, 64), np.float32)
+
+
+@pytest.fixture(scope="module")
+def walked() -> Walked:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Truth, "render", lambda course, camera: TRUTH)
+        return Walked.record(COURSE, ROOM_CAMERA, "memory")
+
+
+@pytest.fixture(scope="module")
+def found(walked: Walked) -> dict[str, dict[str, float]]:
+    setting = Setting(camera=ROOM_CAMERA, budget=4_000_000, truth=TRUTH.depth)
+    return {name: figures(play(name, COURSE, TRUTH, setting), walked) for name in SYSTEMS}
+
+
+def test_everything_measured_is_a_number(found: dict[str, dict[str, float]]) -> None:
+    for system, told in found.items():
+        assert all(np.isfinite(value) for value in told.values()), system
+        assert {"psnr_seen", "ssim_seen", "psnr_first", "covered"} < set(told), system
+    everything = {"coverage", "duplicates", "age", "ghost", "absrel", "psnr_mg", "bytes"}
+    assert everything < set(found["map:coverage"]) and everything < set(found["frames:nearest"])
+
+
+def test_static_cheat_gains_nothing(found: dict[str, dict[str, float]]) -> None:
+    assert found["static"]["psnr_mg"] == 0 and "psnr_nmr" not in found["static"]
+    assert found["map"]["psnr_mg"] > 3
+
+
+def test_oracle_covers_most_and_the_ceiling_looks_best(
+    found: dict[str, dict[str, float]],
+) -> None:
+    assert found["frames:oracle"]["coverage"] == pytest.approx(1)
+    for system, told in found.items():
+        # Greedy is not the optimum, so a lucky choice may show a little more.
+        assert told.get("coverage", 0) <= 1.02, system
+        if system not in ("static", "truth3d"):
+            assert told["psnr_seen"] <= found["truth3d"]["psnr_seen"], system
+    assert found["none"]["covered"] == 0 == found["none"]["coverage"]
+
+
+def test_coverage_of_the_oracles_own_choice_is_one(walked: Walked) -> None:
+    assert list(walked.best) == list(walked.wanted) == middles(COURSE.scored)
+    assert all(0.9 < share <= 1 for share in walked.best.values())
+
+
+def test_seen_is_what_the_given_frames_show(walked: Walked) -> None:
+    assert set(walked.seen) == set(np.flatnonzero(COURSE.scored).tolist())
+    assert all(mask.mean() > 0.95 for mask in walked.seen.values()), "the way back sees nothing new"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Truth, "render", lambda course, camera: TRUTH)
+        short = replace(COURSE, context=1)
+        generative = Walked.record(short, ROOM_CAMERA, "generative")
+    assert generative.best == generative.wanted == {}
+    shares = [mask.mean() for mask in generative.seen.values()]
+    assert shares[0] < 0.3 < 0.9 < shares[-1], "a world is given the context alone"
+    assert list(generative.between) == list(range(1, 16)) and walked.between == {}
+    still = Video(frames=TRUTH.rgb, depth=NOTHING, mask=NOTHING, chosen={}, costs=Costs())
+    assert figures(still, generative)["psnr_novel"] == 60
+
+
+def test_long_courses_are_measured_on_some_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Truth, "render", lambda course, camera: TRUTH)
+    monkeypatch.setattr(module, "MOST_SCORED", 4)
+    monkeypatch.setattr(module, "MOST_PAIRS", 3)
+    few = Walked.record(COURSE, ROOM_CAMERA, "memory")
+    assert list(few.seen) == [16, 21, 25, 30], "spread from the first to the last"
+    assert len(few.mined.revisits) == 3 >= len(few.mined.baselines)
+
+
+def test_course_without_things_that_move_has_no_return(walked: Walked) -> None:
+    assert isinstance(walked.course, Course) and walked.back is None

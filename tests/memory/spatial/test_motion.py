@@ -1,0 +1,101 @@
+"""Laws fitted to sightings against the closed forms that made them."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from worldrt.memory.spatial.motion import PAUSE, fit, last_visit, still
+
+HERE = np.array([1.0, 0.0, 3.0, 0.9])
+
+
+def sightings(
+    frames: NDArray[np.float64], values: NDArray[np.float64], noise: float = 0.0, seed: int = 0
+) -> NDArray[np.float64]:
+    values = np.broadcast_to(values, (len(frames), 4))
+    random = np.random.default_rng(seed)
+    return np.concatenate(
+        [frames[:, None], values + noise * random.standard_normal(values.shape)], axis=1
+    )
+
+
+def triangle(frames: NDArray[np.float64], period: float) -> NDArray[np.float64]:
+    return 2 / np.pi * np.arcsin(np.sin(2 * np.pi * frames / period))
+
+
+@pytest.mark.parametrize("count", [1, 5, 6, 32, 200])
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.03])
+def test_what_stands_stays(count: int, noise: float) -> None:
+    law = fit(sightings(np.arange(float(count)), HERE, noise, count))
+    found = law.at(np.array([count, count + 511.0]))
+    assert np.abs(found - HERE).max() <= 4 * noise + 1e-12
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_what_walks_walks_on_for_as_long_as_it_was_seen() -> None:
+    frames, pace = np.arange(21.0), np.array([0.05, 0, -0.02, 0])
+    law = fit(sightings(frames, HERE + frames[:, None] * pace, 0.01))
+    np.testing.assert_allclose(law.at(np.array([35.0]))[0], HERE + 35 * pace, atol=0.04)
+    np.testing.assert_allclose(law.at(np.array([900.0]))[0], HERE + 40 * pace, atol=0.04)
+
+
+@pytest.mark.parametrize("period", [12.7, 19.3, 25.9])
+@pytest.mark.parametrize("seed", range(3))
+def test_to_and_fro(period: float, seed: int) -> None:
+    frames, way = np.arange(32.0), np.array([0.6, 0, -0.4, 0])
+    past = sightings(frames, HERE + triangle(frames + seed, period)[:, None] * way, 0.005, seed)
+    law = fit(past)
+    assert law.waves.shape[1] % 2 == 1, "a triangle explains it best"
+    later = np.arange(64.0, 96)
+    truth = HERE + triangle(later + seed, period)[:, None] * way
+    assert np.abs(law.at(later) - truth).max() < 0.06
+    late = later + 480
+    truth = HERE + triangle(late + seed, period)[:, None] * way
+    frozen = np.sqrt(np.mean((past[-1, 1:] - truth) ** 2))
+    assert np.sqrt(np.mean((law.at(late) - truth) ** 2)) < 0.4 * frozen
+
+
+@pytest.mark.parametrize("period", [14.1, 20.0, 26.3])
+def test_swelling(period: float) -> None:
+    frames, swell = np.arange(32.0), np.array([0, 0, 0.02, 0.3])
+    past = sightings(frames, HERE + np.sin(2 * np.pi * frames / period)[:, None] * swell, 0.01)
+    law = fit(past)
+    later = np.arange(160.0, 190)
+    truth = HERE + np.sin(2 * np.pi * later / period)[:, None] * swell
+    assert np.abs(law.at(later) - truth).max() < 0.12
+
+
+def test_an_earlier_visit_sharpens_the_period() -> None:
+    frames = np.concatenate([np.arange(32.0), 400 + np.arange(32.0), 1000 + np.arange(32.0)])
+    way = np.array([0.6, 0, 0.3, 0])
+    past = sightings(frames, HERE + triangle(frames, 21.37)[:, None] * way, 0.01)
+    law = fit(past)
+    assert abs(1 / law.rate - 21.37) < 0.005
+    assert abs(1 / fit(past[-32:]).rate - 21.37) > 0.005
+
+
+def test_half_a_period_is_not_taken_for_one() -> None:
+    frames = np.arange(32.0)
+    law = fit(sightings(frames, HERE + triangle(frames, 70)[:, None] * [0.9, 0, 0, 0]))
+    assert law.rate == 0 or 1 / law.rate < 32
+    assert np.abs(law.at(np.arange(32.0, 900)) - HERE)[:, 0].max() < 2.5, "it never runs away"
+
+
+def test_time_may_begin_anywhere() -> None:
+    frames = np.arange(40.0)
+    values = HERE + triangle(frames, 17.5)[:, None] * [0.4, 0, 0.4, 0]
+    a, b = fit(sightings(frames, values)), fit(sightings(frames + 1e5, values))
+    later = np.arange(60.0, 80)
+    np.testing.assert_allclose(a.at(later), b.at(later + 1e5), atol=1e-6)
+
+
+def test_the_spread_grows_while_unseen() -> None:
+    law = still(sightings(np.arange(9.0), HERE, 0.01))
+    spreads = [law.spread(frame) for frame in (8, 9, 40, 600)]
+    assert spreads == sorted(spreads) and spreads[0] < 0.03 and spreads[-1] > 1
+
+
+def test_visits_are_told_apart_by_pauses() -> None:
+    assert last_visit(np.arange(5.0)) == 0
+    assert last_visit(np.array([0.0, 1, 1 + PAUSE])) == 0
+    assert last_visit(np.array([0.0, 1, 2 + PAUSE, 3 + PAUSE, 90])) == 4

@@ -1,0 +1,68 @@
+"""A world with one memory or another on the same course: true frames first, then its own."""
+
+import numpy as np
+
+from worldrt.bench.memory.course import Course
+from worldrt.bench.memory.setting import Setting
+from worldrt.bench.memory.systems import build
+from worldrt.bench.memory.truth import Truth
+from worldrt.bench.memory.video import Costs, Video
+from worldrt.config import MemoryUse
+from worldrt.render import follow
+from worldrt.session import Session
+from worldrt.starts import Start
+from worldrt.world import World
+
+OWN = "map"
+"""The world's own memory, used as the world does."""
+CONTEXT = "map:context"
+"""The same, and nothing of its points is shown: recalled frames alone."""
+
+
+def systems(world: World) -> tuple[str, ...]:
+    """Memories that a world is walked with."""
+    recalls = (CONTEXT,) if world.config.memory.recalled else ()
+    return "none", "frames:nearest", "frames:montecarlo", *recalls, OWN
+
+
+def play(world: World, name: str, course: Course, truth: Truth, setting: Setting) -> Video:
+    """Give a world the course's context and let it walk to the end.
+
+    Args:
+        world: what generates.
+        name: of its memory, of `systems`.
+        course: its first `context` frames are given, the rest is generated.
+        truth: what is there.
+        setting: for `systems.build`, latents included.
+
+    Raises:
+        ConfigError: there is no such memory.
+    """
+    given = course.context
+    start = Start(
+        course.name,
+        truth.rgb[:given],
+        truth.depth[:given].astype(np.float32, copy=False),
+        course.poses[:given],
+        course.seed,
+    )
+    use = MemoryUse.CONTEXT if name == CONTEXT else None
+    memory = None if name in (OWN, CONTEXT) else build(name, setting)
+    costs = Costs()
+    frames = truth.rgb.copy()
+    shape = np.count_nonzero(course.scored), *truth.depth.shape[1:]
+    depth, mask = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    rows = np.cumsum(course.scored) - 1  # of a scored frame, its row in these
+    with Session(world, start, seed=course.seed, use=use, memory=memory) as session:
+        for chunk in follow(session, course.poses[given:]):
+            at = given + chunk.first
+            block = slice(at, min(at + len(chunk.frames), len(frames)))
+            count = block.stop - at
+            frames[block] = chunk.frames[:count]
+            scored = course.scored[block]
+            depth[rows[block][scored]] = chunk.depth[:count][scored]
+            mask[rows[block][scored]] = chunk.remembered[:count][scored]
+            costs.view_ms.append(chunk.stage_ms["splat"])
+            costs.block_ms.append(chunk.block_ms)
+        costs.bytes, costs.points = session.memory.nbytes, len(session.memory)
+    return Video(frames=frames, depth=depth, mask=mask, chosen={}, costs=costs)
