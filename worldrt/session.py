@@ -23,12 +23,12 @@ from worldrt.errors import ConfigError, SessionClosed, ShapeError
 from worldrt.geometry.keys import Keys
 from worldrt.geometry.trajectory import Step, integrate
 from worldrt.memory.cache import KVCache
-from worldrt.memory.cloud import filled
 from worldrt.memory.policy import SwitchMode
 from worldrt.memory.slots import Note, Region
 from worldrt.memory.spatial.frame import Splat
 from worldrt.memory.spatial.memory import Memory
 from worldrt.memory.spatial.places import Places
+from worldrt.memory.spatial.surface import filled
 from worldrt.recall import Recall
 from worldrt.rollout import Receipt, Rollout, Told
 from worldrt.sampler import steps_of

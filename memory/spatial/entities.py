@@ -269,4 +269,4 @@ class Entities:
             return False
         seen = depth[row[inside].astype(int), column[inside].astype(int)]
         open_ = np.isfinite(seen) & (seen > far[inside] * (1 + BEHIND[1]) + BEHIND[0])
-        return np.count_nonzero(open_) >= THROUGH[1] * len(seen)
+        return bool(np.count_nonzero(open_) >= THROUGH[1] * len(seen))

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from worldrt.geometry.camera import Camera
 from worldrt.kernels.splat import splat
-from worldrt.memory.cloud import FULL_WEIGHT
 from worldrt.memory.spatial.colours import hue_chroma_value, rgb_of
 from worldrt.memory.spatial.focus import Rates
 from worldrt.memory.spatial.frame import Splat
+from worldrt.memory.spatial.map import FULL_WEIGHT
 from worldrt.memory.spatial.motion import Law
 
 TRUSTED = 0.12

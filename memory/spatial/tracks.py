@@ -13,7 +13,7 @@ from worldrt.memory.spatial.figures import Figures
 from worldrt.memory.spatial.focus import Rates, focus
 from worldrt.memory.spatial.fragments import Fragment
 from worldrt.memory.spatial.motion import PAUSE, Law, fit, last_visit, still
-from worldrt.memory.spatial.posing import Posed, posed, relative
+from worldrt.memory.spatial.posing import TRUSTED, Posed, posed, relative
 
 HISTORY = 256
 """Sightings kept of each thing."""
@@ -131,10 +131,12 @@ class Tracks:
         known = self.knowledge(slot)
         position, colour, depth, sighting = self._figures.of(slot)
         seen = self._history[slot, sighting % HISTORY]
-        if known.rates != (0.0, 0.0):
-            # An error of the rates grows with time: what is long past would lie anywhere.
-            past = self.past(slot)
-            recent = seen[:, 0] >= past[last_visit(past[:, 0]), 0]
+        past, vague = self.past(slot), np.linalg.norm(known.law.error[:3]) > TRUSTED
+        if vague or known.rates != (0.0, 0.0):
+            # An error of the rates grows with time: what is long past would lie anywhere. And what
+            # moves by no law that is known is shown as it was last seen.
+            since = past[-1, 0] - PAUSE if vague else past[last_visit(past[:, 0]), 0]
+            recent = seen[:, 0] >= since
             position, colour = position[recent], colour[recent]
             depth, seen = depth[recent], seen[recent]
         return posed(position, colour, depth, seen, known.law, known.rates, state, eye)

@@ -19,10 +19,10 @@ from worldrt.errors import ConfigError, InputError, SessionClosed, ShapeError
 from worldrt.geometry.keys import Keys, parse_keys, random_walk
 from worldrt.geometry.trajectory import integrate
 from worldrt.memory.cache import KVCache
-from worldrt.memory.cloud import filled
 from worldrt.memory.policy import SwitchMode, names
 from worldrt.memory.slots import Region
 from worldrt.memory.spatial.points import PAGE, REAL
+from worldrt.memory.spatial.surface import filled
 from worldrt.session import Session, batched_keys
 from worldrt.starts import Start
 from worldrt.world import World
@@ -276,8 +276,8 @@ def test_what_was_made_is_never_taken_for_real(world: World, start: Start) -> No
     colours = points.colour[points.weight > 0]
     for _ in session.stream(random_walk(1, 5 * BLOCK)):
         pass
+    assert before < len(session.memory)  # all is in
     real = points.page_block[:, 0].repeat(PAGE) == REAL
-    assert before < len(session.memory)
     np.testing.assert_array_equal(points.colour[(points.weight > 0) & real], colours)
 
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from worldrt.bench.metrics import psnr, seen_masks, sharpness_ratio
 from worldrt.codec import unpack
-from worldrt.memory.cloud import PointCloud, filled
+from worldrt.memory.spatial.frame import Frame
+from worldrt.memory.spatial.map import SpatialMap
+from worldrt.memory.spatial.surface import filled
 from worldrt.starts import Start
 from worldrt.world import World
 
@@ -36,8 +38,9 @@ class Comparison:
     def __init__(self, world: World, start: Start) -> None:
         self._camera, self._near = world.camera, world.config.codec.near
         self._start = start
-        self._cloud = PointCloud(262_144, world.camera)
-        self._cloud.insert_block(start.rgb, start.depth, start.poses)
+        self._map = SpatialMap(world.camera, round(world.config.memory.budget_mb * 1e6))
+        for index, seen in enumerate(zip(start.rgb, start.depth, start.poses, strict=True)):
+            self._map.insert(Frame(*seen, index))
         self._sums: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
 
@@ -69,7 +72,7 @@ class Comparison:
 
     def fill(self, poses: NDArray[np.float64]) -> NDArray[np.uint8]:
         """[F, Y, X, 3]: the real frames' point cloud seen from `poses`, holes filled."""
-        image = filled(self._cloud.view(poses), self._near)
+        image = filled(self._map.view(poses), self._near)
         return unpack(torch.from_numpy(image), self._near)[0]
 
     def means(self) -> Figures:

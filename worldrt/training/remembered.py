@@ -10,11 +10,15 @@ from torch import Tensor
 
 from worldrt.codec import pack
 from worldrt.errors import InputError
-from worldrt.memory.cloud import PointCloud, filled
+from worldrt.memory.spatial.frame import Frame
+from worldrt.memory.spatial.map import SpatialMap
+from worldrt.memory.spatial.surface import filled
 from worldrt.training.episodes import Episodes
 
 MEMORY_FRAMES = 10
 """Most frames of a walk that are remembered when others of it are restored."""
+POINT_BYTES = 128
+"""Twice what a point takes, so that no memory is ever full."""
 
 
 class Remembered(NamedTuple):
@@ -57,7 +61,7 @@ class Walks:
                 "record more or hold out fewer."
             )
         camera = episodes.camera
-        self._cloud = PointCloud(MEMORY_FRAMES * camera.width * camera.height, camera)
+        self._map = SpatialMap(camera, POINT_BYTES * MEMORY_FRAMES * camera.width * camera.height)
 
     def frames(self, count: int) -> Iterator[Tensor]:
         """About `count` images, spread evenly over the training episodes."""
@@ -89,11 +93,12 @@ class Walks:
         rgb, depth, poses = self.episodes.read(episode, 0, self.episodes.frames)
         order = rng.permutation(len(rgb))
         targets, others = order[:count], order[count:]
-        self._cloud.clear()
+        self._map.clear()
         # As they were: a refiner that has seen damaged memories blurs the sound ones.
-        for frame in others[: rng.integers(0, MEMORY_FRAMES + 1)]:
-            self._cloud.insert(rgb[frame], depth[frame].astype(np.float32), poses[frame])
-        seen = self._cloud.view(poses[targets])
+        for index, frame in enumerate(others[: rng.integers(0, MEMORY_FRAMES + 1)]):
+            far = depth[frame].astype(np.float32)
+            self._map.insert(Frame(rgb[frame], far, poses[frame], index))
+        seen = self._map.view(poses[targets])
         return Remembered(
             pack(rgb[targets], depth[targets], self.near),
             torch.from_numpy(filled(seen, self.near)),

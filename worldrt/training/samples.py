@@ -1,6 +1,6 @@
 """Training samples of a world: three blocks in a row, each with the memory that it would have had.
 
-The blocks come from a recorded walk; the memory is built by the runtime's own point cloud from a
+The blocks come from a recorded walk; the memory is built by the runtime's own map from a
 few frames of the same walk, damaged the way a generator damages what it remembers. How much is
 remembered is drawn so that little-covered targets are common: on a plain walk nine tenths of every
 view is known already, and nothing new would be learned.
@@ -21,12 +21,16 @@ from worldrt.codec import Codec, pack
 from worldrt.conditioning import ages, camera_maps, spatial_maps
 from worldrt.config import WorldConfig
 from worldrt.geometry.camera import Camera
-from worldrt.memory.cloud import PointCloud, filled
+from worldrt.memory.spatial.frame import Frame
+from worldrt.memory.spatial.map import SpatialMap
+from worldrt.memory.spatial.surface import filled
 from worldrt.training.episodes import Episodes
 from worldrt.training.recording import Recording
 
 BLOCKS = 3
 """Blocks of a sample; the context of the last is what the cache holds when the world runs."""
+MAP_BYTES = 32_000_000
+"""Of a sample's memory: more than its few frames can fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +126,13 @@ class Samples(IterableDataset[Sample]):
 
 
 class SampleBuilder:
-    """Builds samples from episodes; owns one point cloud and uses it again."""
+    """Builds samples from episodes; owns one map and uses it again."""
 
     def __init__(self, episodes: Episodes, world: WorldConfig, codec: Codec) -> None:
         self._episodes, self._world, self._codec = episodes, world, codec
         camera = Camera.centred(world.camera)
         self._latent_camera = camera.scaled(1 / world.codec.stride)
-        self._cloud = PointCloud(262_144, camera)
+        self._camera, self._map = camera, SpatialMap(camera, MAP_BYTES)
 
     @torch.no_grad()
     def draw(self, episode: int, rng: np.random.Generator) -> Sample:
@@ -145,7 +149,7 @@ class SampleBuilder:
         now = starts[0] + int(2 ** rng.uniform(0, 12))
         for start in starts:
             block = slice(start, start + size)
-            splat = self._cloud.view(poses[block])
+            splat = self._map.view(poses[block])
             splats.append(torch.from_numpy(filled(splat, self._world.codec.near)))
             masks.append(torch.from_numpy(splat.mask)[:, None])
             old.append(ages(now + np.arange(size), splat))
@@ -192,7 +196,7 @@ class SampleBuilder:
         starts: list[int],
     ) -> NDArray[np.int64]:
         """Write frames into the memory; returns which."""
-        self._cloud.clear()
+        self._map.clear()
         kind = rng.random()
         if kind < 0.25:
             return np.empty(0, np.int64)
@@ -238,7 +242,7 @@ class SampleBuilder:
         pool: NDArray[np.int64],
     ) -> NDArray[np.bool_]:
         """[N, Q] which of a view's surfaces, on a coarse grid, each frame of the pool shows."""
-        camera, grain = self._cloud.camera, self._world.codec.stride
+        camera, grain = self._camera, self._world.codec.stride
         surface = camera.unproject(depth[view].astype(np.float32), poses[view])
         surface = surface[grain // 2 :: grain, grain // 2 :: grain].reshape(-1, 3)
         found = np.zeros((len(pool), len(surface)), bool)
@@ -262,7 +266,7 @@ class SampleBuilder:
         """Write a frame into the memory as a generator would have made it: a little wrong."""
         image = _damaged(rng, rgb[frame])
         scaled = depth[frame].astype(np.float32) * np.float32(rng.normal(1, 0.01))
-        self._cloud.insert(image, scaled, poses[frame], index)
+        self._map.insert(Frame(image, scaled, poses[frame], index))
 
 
 def _damaged(rng: np.random.Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
