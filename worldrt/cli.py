@@ -76,6 +76,9 @@ class Render:
     memory: MemoryUse | None = None
     """What the spatial memory tells the generator: its points (splat), past frames recalled by the
     camera's pose (context), both, or nothing. Default: the world's."""
+    retrieval: str | None = None
+    """How past frames are found that the context recalls, NAME or NAME:key=value,...; see
+    `worldrt policies`. Default: the world's."""
     through_walls: bool = False
     """Let keys lead through walls that have been seen."""
     depth: str = "room"
@@ -106,13 +109,15 @@ class Render:
 
 @dataclass(frozen=True, kw_only=True)
 class Policies:
-    """List the cache policies: what each keeps, its source, its options."""
+    """List the cache policies, and the ways to find past frames: what each does, its source, its
+    options."""
 
     def run(self) -> None:
         from rich.console import Console
         from rich.table import Table
 
         from worldrt.memory.policy import describe, names
+        from worldrt.memory.retrieval import find as retrieval
 
         found = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 1, 0))
         for line in map(describe, names()):
@@ -121,8 +126,17 @@ class Policies:
                 f"{line.summary}\n[dim]{line.source}[/]\n"
                 f"options [cyan]{line.options}[/]; switches [cyan]{line.modes}[/]",
             )
-        Console(highlight=False).print(found)
-        print("Say --policy NAME or NAME:option=value,... as in window:sink=4,codec=int4.")
+        ways = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 1, 0))
+        for way in map(retrieval.describe, retrieval.names()):
+            ways.add_row(
+                f"[bold]{way.name}[/]",
+                f"{way.summary}\n[dim]{way.source}[/]\noptions [cyan]{way.options}[/]",
+            )
+        console = Console(highlight=False)
+        console.print(found)
+        print("Say --policy NAME or NAME:option=value,... as in window:sink=4,codec=int4.\n")
+        console.print(ways)
+        print("Say --retrieval NAME or NAME:option=value,... as in coverage:frames=32.")
 
 
 COMMANDS: dict[str, type[Command]] = {
@@ -150,6 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
         description="Walk through worlds that a video generator dreams. See also --version.",
         args=arguments,
         config=(
+            tyro.conf.EnumChoicesFromValues,
             tyro.conf.FlagCreatePairsOff,
             tyro.conf.OmitArgPrefixes,
             tyro.conf.OmitSubcommandPrefixes,

@@ -50,6 +50,7 @@ class Order:
         seed: of the noise.
         switch: changes of scene, see `read_schedule`.
         memory: what the spatial memory tells a block; None: the world's own way.
+        retrieval: how past frames are found, see `memory.retrieval.find`; None: the world's way.
         through_walls: keys may lead through walls that have been seen.
         depth: how the depth of a picture is found, see `open_start`.
         save_memory: folder that the spatial memory is saved to in the end; None: it is not.
@@ -67,6 +68,7 @@ class Order:
     policy: str | None
     switch: str
     memory: MemoryUse | None
+    retrieval: str | None
     through_walls: bool
     depth: str
     save_memory: Path | None
@@ -112,7 +114,14 @@ def render(order: Order) -> Report:
     else:
         video = VideoWriter(order.out, *size, config.fps, SCALE)
     start = world.start(order.start, order.context_frames, order.depth)
-    session = Session(world, start, seed=order.seed, policy=order.policy, use=order.memory)
+    session = Session(
+        world,
+        start,
+        seed=order.seed,
+        policy=order.policy,
+        use=order.memory,
+        memory=world.places(order.retrieval),
+    )
     step = None if order.through_walls else _solid(start, session.walls)
     truth = Truth(world, start) if order.compare else None
     tally = Tally(session, start, order.policy, order.seed)

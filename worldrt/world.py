@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -105,11 +106,20 @@ class World:
             )
         return replace(policy, mid=replace(mid, packer=self.packer))
 
-    def places(self) -> Places:
-        """An empty spatial memory as this world's numbers say."""
+    def places(self, retrieval: str | None = None) -> Places:
+        """An empty spatial memory as this world's numbers say.
+
+        Args:
+            retrieval: how past frames are found, see `memory.retrieval.find`; None: the world's way.
+
+        Raises:
+            ConfigError: no such way.
+        """
         config = self.config
-        shape = config.codec.channels, *config.latent_size
-        return Places(self.camera, config.memory, shape)
+        memory = config.memory
+        if retrieval is not None:
+            memory = msgspec.structs.replace(memory, retrieval=retrieval)
+        return Places(self.camera, memory, (config.codec.channels, *config.latent_size))
 
     def pack(self, latents: Tensor) -> Tensor:
         """Packed tokens [B, P, E] of a block's clean latents [B, T, C, h, w]."""

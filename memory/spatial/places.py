@@ -7,9 +7,10 @@ same however fast the thread is.
 import numpy as np
 from numpy.typing import NDArray
 
-from worldrt.config import MemoryConfig
+from worldrt.config import MemoryConfig, check
 from worldrt.geometry.camera import Camera
 from worldrt.memory.retrieval.find import find
+from worldrt.memory.retrieval.oracle import Oracle
 from worldrt.memory.retrieval.query import Query
 from worldrt.memory.spatial.frame import Frame, Splat
 from worldrt.memory.spatial.map import SpatialMap
@@ -38,6 +39,11 @@ class Places:
     ) -> None:
         self.map = SpatialMap(camera, round(config.budget_mb * 1e6), latent_shape)
         self._method = find(config.retrieval)
+        check(
+            not isinstance(self._method, Oracle),
+            f"Retrieval {config.retrieval!r} needs the true depth of what is to come, which a "
+            "session does not know; say coverage.",
+        )
         self._walls = Walls(self.map.points)
         self._writer = Writer(self.map)
 

@@ -16,6 +16,7 @@ from worldrt.atlas import commands as atlas
 from worldrt.bench import commands as bench
 from worldrt.errors import ShapeError, WorldrtError
 from worldrt.memory.policy import names
+from worldrt.memory.retrieval import find as retrieval
 from worldrt.training import commands as training
 
 
@@ -156,8 +157,22 @@ def plain(text: str) -> str:
     "arguments, words",
     [
         (["render"], ["Walk through a world", "--path", "--seconds", "--context-frames", "seed:N"]),
-        (["render"], ["Ctrl-C leaves a playable file", "--policy", "--compare", "--json", "--out"]),
+        (
+            ["render"],
+            [
+                "Ctrl-C leaves a playable file",
+                "--policy",
+                "--memory",
+                "--retrieval",
+                "--compare",
+                "--json",
+                "--out",
+            ],
+        ),
         (["policies"], ["List the cache policies"]),
+        (["world", "info"], ["saved spatial memory", "--png", "--json"]),
+        (["world", "export"], ["mesh", "--voxel"]),
+        (["bench", "memory"], ["--track", "--protocols", "--frames", "--quick"]),
         (["train"], ["Train a part of a world", "codec", "world", "packer", "ship"]),
         (["train", "codec"], ["Train a world's codec", "--recipe", "--run-folder"]),
         (["train", "world"], ["Train a world's generator", "--recipe", "--run-folder", "--smoke"]),
@@ -183,7 +198,8 @@ def test_help_of_each_command(
 def test_policies_are_listed_with_their_sources(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("policies") == 0
     text = capsys.readouterr().out
-    assert [line.split()[0] for line in text.splitlines() if line[:1].strip()][:-1] == names()
+    found = [line.split()[0] for line in text.splitlines() if line[:1].strip()]
+    assert found == [*names(), "Say", *retrieval.names(), "Say"]
     assert all(word in text for word in ("Self-Forcing", "options sink, recent", "codec", "flush"))
     assert "Self-Forcing" in text and "PackForcing" in text
 

@@ -66,6 +66,7 @@ def order(world_folder: Path, tmp_path: Path) -> Order:
         policy=None,
         switch="",
         memory=None,
+        retrieval=None,
         through_walls=False,
         depth="room",
         save_memory=None,
@@ -201,6 +202,7 @@ def test_switches_take_effect_at_their_block(order: Order) -> None:
         ({"context_frames": -1}, ConfigError, "0 to 96"),
         ({"context_frames": 97}, ConfigError, "97 context frames"),
         ({"seed": -1}, ConfigError, "got -1"),
+        ({"retrieval": "neraest"}, ConfigError, "did you mean 'nearest'"),
         ({"save_memory": Path("nowhere/memory")}, OutputError, "nowhere does not exist"),
         ({"compare": True}, ConfigError, "say --start seed:3"),
     ],
@@ -375,6 +377,13 @@ def test_what_the_memory_tells_can_be_asked_for(order: Order, use: MemoryUse) ->
     assert (report.partitions["spatial"]["frames"] > 0) <= use.recalls
     assert (report.memory_points > 0) == (use is not MemoryUse.NONE)
     assert ("recall" in report.stage_ms) == use.recalls
+
+
+def test_past_frames_can_be_found_in_another_way(order: Order) -> None:
+    """Walking on the spot, the last frames are not those that show most."""
+    asked = replace(order, path="J*60", seed=3)
+    hashes = {render(replace(asked, retrieval=way)).latents_sha256 for way in (None, "last")}
+    assert len(hashes) == 2
 
 
 def test_figures_into_a_folder_are_refused_before_anything_is_made(

@@ -1,5 +1,7 @@
 """What the memory was built to reach: each goal from the figures that it is about."""
 
+import pytest
+
 from worldrt.bench.memory.goals import goals
 from worldrt.bench.memory.report import Million, Outcome, Times, Track, gather
 
@@ -15,21 +17,22 @@ MILLION = Million(
 )
 
 
-def one(track: Track, protocol: str, system: str, **figures: float) -> Outcome:
-    return Outcome(track, protocol, f"{protocol}-x", system, 0, figures)
+def one(track: Track, protocol: str, system: str, way: str = "x", **figures: float) -> Outcome:
+    return Outcome(track, protocol, f"{protocol}-{way}", system, 0, figures)
 
 
 def test_nothing_measured_is_no_goal() -> None:
     assert goals([], {}, None) == []
 
 
-def test_generative_goals_are_differences() -> None:
+@pytest.mark.parametrize("way", ["detour-500", "aside-500"])
+def test_generative_goals_are_differences(way: str) -> None:
     cells = gather(
         [
-            one("generative", "S3", "none", psnr_seen=14.0, psnr_novel=13.0),
-            one("generative", "S3", "frames:nearest", psnr_seen=19.0),
-            one("generative", "S3", "frames:montecarlo", psnr_seen=18.0),
-            one("generative", "S3", "map", psnr_seen=20.25, psnr_novel=12.75),
+            one("generative", "S3", "none", way, psnr_seen=14.0, psnr_novel=13.0),
+            one("generative", "S3", "frames:nearest", way, psnr_seen=19.0),
+            one("generative", "S3", "frames:montecarlo", way, psnr_seen=18.0),
+            one("generative", "S3", "map", way, psnr_seen=20.25, psnr_novel=12.75),
         ]
     )
     found = {goal.name: goal for goal in goals(cells, {}, None)}
@@ -37,6 +40,7 @@ def test_generative_goals_are_differences() -> None:
     assert (above.value, above.met) == (6.25, True)
     assert (rival.value, rival.met) == (1.25, False)
     assert (novel.value, novel.met) == (-0.25, True)
+    assert all(("beside" in name) == (way == "aside-500") for name in found)
 
 
 def test_memory_goals_hold_ghosts_down_and_coverage_up() -> None:

@@ -4,13 +4,15 @@
 |---|---|---|
 | S1 | forward or sideways for N frames, or a quarter turn, and exactly back | the return |
 | S2 | a round through a room, or about a block of rock, twice | round 2 |
-| S3 | four looks, an excursion of N frames out of sight, the same looks | the looks again |
+| S3 | four looks, an excursion of N frames out of sight, the looks again | the looks again |
 | S4 | two full turns on the spot | turn 2 |
 | S5 | a random walk; WorldMem's and Memory Forcing's cuts of one | revisits; the cuts' ends |
 | S6 | look at things that move, look away for N frames, look back | the last 32 frames |
 | S7 | courses of S2 and S3 with noise, see `noise.py` | as these |
 
-S8 is a stream, see `stream.py`.
+S3's `detour` looks again from the very same poses, where whole stored frames fit to the bit; its
+`aside` from a step aside and turned a little, as one comes back who is no machine. S8 is a stream,
+see `stream.py`.
 """
 
 import math
@@ -32,6 +34,8 @@ FPS = 15.0
 """Frames a second of all courses."""
 LOOK = 60
 """Frames of one of the four looks around of S3, its quarter turn included."""
+ASIDE = 0.6, math.radians(12)
+"""Metres and angle by which S3's `aside` looks again from elsewhere."""
 SKIPPED, GIVEN, PREDICTED = 100, 600, 100
 """WorldMem's protocol: frames left out, true frames given and frames predicted."""
 FEWEST, ATTEMPTS = 20, 50
@@ -190,12 +194,38 @@ def _detours(ground: _Ground, lengths: tuple[int, ...]) -> list[Course]:
             ground.motion,
             ground.random(frames),
         )
-        way = np.concatenate([looks, away, looks])
-        again = np.arange(len(way)) - len(looks) - frames
-        course = ground.course(f"S3-detour-{frames}", way, len(looks) + frames, again)
+        again = np.arange(2 * len(looks) + frames) - len(looks) - frames
+        same = ground.course(
+            f"S3-detour-{frames}",
+            np.concatenate([looks, away, looks]),
+            len(looks) + frames,
+            again,
+        )
         # A generator makes the excursion itself.
-        found.append(replace(course, context=len(looks)))
+        found.append(replace(same, context=len(looks)))
+        elsewhere = _aside(ground, start)
+        step = ways.line(start, elsewhere[:2], ground.motion)
+        turn = ways.turn(step[-1], elsewhere[2], ground.motion)
+        way = np.concatenate([looks, away, start[None], step, turn, looks - start + elsewhere])
+        first = len(way) - len(looks)
+        other = ground.course(f"S3-aside-{frames}", way, first, np.full(len(way), -1))
+        found.append(replace(other, context=len(looks)))
     return found
+
+
+def _aside(ground: _Ground, start: ways.Place) -> ways.Place:
+    """[3] a place ASIDE of another; the first of eight ways about that is free."""
+    metres, angle = ASIDE
+    here = np.array([start[0], 0.0, start[1]])
+    for way in range(8):
+        bearing = start[2] + (way + 0.5) * math.pi / 4
+        there = here + metres * np.array([math.sin(bearing), 0, math.cos(bearing)])
+        if not ground.maze.slide(here, there)[1]:
+            return np.array([there[0], there[2], start[2] + angle])
+    raise ConfigError(
+        f"In maze {ground.maze.seed} nothing {metres} m about the widest view is free; take "
+        "another seed."
+    )
 
 
 def _spins(ground: _Ground, lengths: tuple[int, ...]) -> list[Course]:
@@ -263,7 +293,7 @@ def _absences(ground: _Ground, lengths: tuple[int, ...]) -> list[Course]:
 
 
 def _noisy(ground: _Ground, lengths: tuple[int, ...]) -> list[Course]:
-    plain = [*_rounds(ground, ()), *_detours(ground, lengths)]
+    plain = [*_rounds(ground, ()), *_detours(ground, lengths)[::2]]  # not from aside
     return [
         replace(course, protocol="S7", name=course.name.replace(course.protocol, "S7"))
         for course in plain

@@ -7,6 +7,8 @@ from worldrt.bench.memory.systems import STATIC
 
 OURS_DRAWN, OURS_CHOSEN, FLOOR = "map", "map:coverage", "none"
 RIVALS = ("frames:nearest", "frames:montecarlo")
+DETOURS = {"S3-detour": "to the same poses", "S3-aside": "to beside them"}
+"""Courses whose return is judged, and how they return."""
 COVERAGE = {"S1": 0.95, "S2": 0.95, "S3": 0.90, "S4": 0.95, "S5": 0.90}
 """Least share of what the oracle's eight frames show that ours do."""
 
@@ -45,18 +47,24 @@ def _memory(cells: Sequence[Cell]) -> Iterator[Goal]:
 
 
 def _generative(cells: Sequence[Cell]) -> Iterator[Goal]:
+    for kind, how in DETOURS.items():
+        chosen = [cell for cell in cells if cell.course.startswith(kind)]
+        yield from _detour(chosen, how)
+
+
+def _detour(cells: Sequence[Cell], how: str) -> Iterator[Goal]:
     def told(system: str, figure: str) -> float | None:
         return value(cells, "generative", "S3", system, figure)
 
     ours, floor = told(OURS_DRAWN, "psnr_seen"), told(FLOOR, "psnr_seen")
     if ours is not None and floor is not None:
-        yield _least("return after a detour, seen dB above no memory", ours - floor, 6)
+        yield _least(f"return after a detour {how}, seen dB above no memory", ours - floor, 6)
     rivals = [found for rival in RIVALS if (found := told(rival, "psnr_seen")) is not None]
     if ours is not None and rivals:
-        yield _least("the same above the better rival", ours - max(rivals), 1.5)
+        yield _least(f"the same {how}, above the better rival", ours - max(rivals), 1.5)
     ours, floor = told(OURS_DRAWN, "psnr_novel"), told(FLOOR, "psnr_novel")
     if ours is not None and floor is not None:
-        yield _least("novel pixels, dB above no memory", ours - floor, -0.5)
+        yield _least(f"novel pixels {how}, dB above no memory", ours - floor, -0.5)
 
 
 def _million(million: Million) -> Iterator[Goal]:

@@ -23,7 +23,7 @@ QUICK_COURSES: dict[Track, dict[str, tuple[str, ...]]] = {
     "memory": {
         "S1": ("S1-forward-32", "S1-yaw"),
         "S2": ("S2-square",),
-        "S3": ("S3-detour-500",),
+        "S3": ("S3-detour-500", "S3-aside-500"),
         "S4": ("S4-spin",),
         "S5": ("S5-worldmem",),
         "S6": ("S6-exit-moving-32", "S6-exit-replaced-32"),
@@ -31,7 +31,7 @@ QUICK_COURSES: dict[Track, dict[str, tuple[str, ...]]] = {
     },
     "generative": {
         "S1": ("S1-forward-32",),
-        "S3": ("S3-detour-500",),
+        "S3": ("S3-aside-500",),
         "S4": ("S4-spin",),
     },
 }
