@@ -107,6 +107,15 @@ class KVCache:
         """Frames, tokens and bytes in use by region."""
         return count(self._time, self._rows, self._mid, self.shape.tokens)
 
+    def staying(self, frames: int) -> int:
+        """How many of the recent frames a block of so many frames will still find.
+
+        Raises:
+            CacheError: as `open_block`, for a policy whose mid takes whole blocks.
+        """
+        leaving = self._time.leaving(frames, self._mid.frames)
+        return len(self._time.recent) - sum(len(group) for group in leaving)
+
     def positions(self) -> dict[Region, list[float]]:
         """Temporal position of each frame as its keys now stand, by region but the mid one."""
         return {

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from worldrt.conditioning import camera_maps
 from worldrt.geometry.se3 import inverse, log
+from worldrt.memory.slots import Region
 from worldrt.memory.spatial.memory import Memory
 from worldrt.rollout import Rollout, Told
 from worldrt.world import World
@@ -39,8 +40,9 @@ class Recall:
     ) -> None:
         """Choose for a block, and write what is chosen if it is not there already.
 
-        Frames are written again only when others are chosen, or when the camera has left the place
-        in whose axes their rays were told.
+        Frames are written again only when others are chosen, when a switch has forgotten them, or
+        when the camera has left the place in whose axes their rays were told. Where none is chosen
+        those that are there are forgotten.
 
         Args:
             poses: [T, 4, 4] world_from_camera of the block.
@@ -49,7 +51,13 @@ class Recall:
             recent: frames before it that the context holds anyway.
         """
         found = self._memory.retrieve(poses[[0, -1]], self._most, now, recent)
-        if found is None or (found.ids == self._ids and _near(pose, self._anchor)):
+        held = self._rollout.cache.occupancy()[Region.SPATIAL].frames
+        if found is None:
+            if held:
+                self._rollout.recall(torch.empty(1, 0))
+            self.frames, self._ids = (), ()
+            return
+        if len(found.ids) == held and found.ids == self._ids and _near(pose, self._anchor):
             return
         world = self._world
         self.frames, self._ids, self._anchor = found.frames, found.ids, pose

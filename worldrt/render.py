@@ -104,7 +104,18 @@ def render(order: Order) -> Report:
     waiting = read_schedule(order.switch, config.fps, policy)
     path = read_path(order.path, frames, config.motion)
     frames = frames or len(path.steps)
+    use = order.memory or config.memory.use
+    check(
+        order.retrieval is None or use.recalls,
+        f"Retrieval {order.retrieval!r} finds frames to recall, and memory use {use.value!r} "
+        "recalls none; leave it out, or say --memory context.",
+    )
     if order.save_memory:
+        check(
+            use is not MemoryUse.NONE,
+            f"Nothing is remembered with memory use {use.value!r}, so there is nothing to save to "
+            f"{order.save_memory}; leave one of them out.",
+        )
         check_target(order.save_memory)
     size = world.camera.width, world.camera.height
     if order.compare:
@@ -139,11 +150,11 @@ def render(order: Order) -> Report:
         if truth:
             truth.close()
         session.close()
-        if order.save_memory and session.places:
-            save(session.places.map, order.save_memory)
         report = tally.report(video.frames, truth.comparison.means() if truth else {})
         if order.json and tally.blocks:
             write_bytes(order.json, msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+        if order.save_memory and session.places is not None:
+            save(session.places.map, order.save_memory)
     return report
 
 

@@ -182,7 +182,8 @@ class Rollout:
 
         Args:
             mode: what becomes of the cache.
-            text: the new prompt; None: as before.
+            text: the new prompt, under which recalled frames are forgotten unless everything is
+                kept; None: as before.
             note: of the scene to recall.
 
         Raises:
@@ -192,6 +193,8 @@ class Rollout:
         self.settle()
         self._text = self._text if text is None else self._narrowed(text)
         self.cache.switch(mode, note)
+        if text is not None and mode is not SwitchMode.KEEP:
+            self.cache.open_spatial(0)  # recalled keys were written under the old prompt
         if mode is SwitchMode.RECACHE:
             self._history.recache(self._model, self.cache, self._text)
         return Receipt(mode, self.blocks)

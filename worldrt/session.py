@@ -24,7 +24,7 @@ from worldrt.geometry.keys import Keys
 from worldrt.geometry.trajectory import Step, integrate
 from worldrt.memory.cache import KVCache
 from worldrt.memory.policy import SwitchMode
-from worldrt.memory.slots import Note, Region
+from worldrt.memory.slots import Note
 from worldrt.memory.spatial.frame import Splat
 from worldrt.memory.spatial.memory import Memory
 from worldrt.memory.spatial.places import Places
@@ -212,8 +212,8 @@ class Session:
 
         if self._recall:
             with self._clock("recall"):
-                recent = self.cache.occupancy()[Region.RECENT].frames
-                self._recall.renew(plan.poses, self.pose, self._now, recent)
+                staying = self.cache.staying(len(plan.poses))
+                self._recall.renew(plan.poses, self.pose, self._now, staying)
         if self.cache.policy.lookahead:
             self._look_ahead(plan.poses)
         with self._clock("steps"):
@@ -226,12 +226,13 @@ class Session:
         with self._clock("decode"):
             image = self.world.codec.restore(latents[0], plan.splat, plan.mask)
             frames, depth = unpack(image, self.world.config.codec.near)
+        # Before what may fail: the walk has gone on, whatever becomes of the memory.
+        first, self.frames = self.frames, self.frames + len(frames)
         with self._clock("insert"):
             past = latents[0].float().cpu().numpy()
             now = self._now - len(frames)
             if self._use is not MemoryUse.NONE:
                 self.memory.imagine(frames, depth, plan.poses, plan.known, now, past)
-        first, self.frames = self.frames, self.frames + len(frames)
         switches, self._receipts = self._receipts, ()
         stage_ms, self._clock.stage_ms = self._clock.stage_ms, {}
         return Chunk(

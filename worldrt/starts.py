@@ -25,6 +25,8 @@ from worldrt.video import read_image
 
 NEAREST = 0.25
 """Metres at which a start's stored inverse depth saturates."""
+DEFAULT_DEPTH = "room"
+"""How the depth of a picture is found unless another way is said."""
 DEPTH_LEVELS = 2**12 - 1
 """Steps of the stored inverse depth; 30 m is told to 3 %."""
 MOST_CONTEXT = 96
@@ -78,7 +80,7 @@ def open_start(
     camera: Camera,
     motion: MotionConfig,
     context_frames: int,
-    depth: str = "room",
+    depth: str = DEFAULT_DEPTH,
 ) -> Start:
     """The start that a user named.
 
@@ -88,11 +90,11 @@ def open_start(
         camera: of the world.
         motion: how the look around is walked.
         context_frames: 0 to MOST_CONTEXT real frames before the one that the camera stands at.
-        depth: of an image, see `depth_provider`.
+        depth: of an image, see `depth_provider`; of any other start it is DEFAULT_DEPTH.
 
     Raises:
         ConfigError: unknown name, a seed that is no number, context_frames out of range, or a depth
-            that is none.
+            that is none or is not needed.
         BackendUnavailable: a seed without ViZDoom installed, or a model without transformers.
         InputError: an image or a model that can't be read.
     """
@@ -100,9 +102,13 @@ def open_start(
         raise ConfigError(
             f"{context_frames} context frames were asked for; 0 to {MOST_CONTEXT} are possible."
         )
+    known = {path.stem: path for path in sorted((folder / "starts").glob("*.mkv"))}
+    if depth != DEFAULT_DEPTH and (text.startswith("seed:") or text in known):
+        raise ConfigError(
+            f"Start {text!r} has depths of its own, {depth!r} would not be used; leave --depth out."
+        )
     if text.startswith("seed:"):
         return from_maze(text.removeprefix("seed:"), camera, motion, context_frames)
-    known = {path.stem: path for path in sorted((folder / "starts").glob("*.mkv"))}
     if text in known:
         return read_start(known[text]).last(context_frames + 1)
     if Path(text).suffix:

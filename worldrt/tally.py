@@ -12,8 +12,8 @@ from worldrt.session import Session
 from worldrt.starts import Start
 
 INCLUDES = (
-    "splat, denoising steps, clean pass, decode and memory insert; video encoding, comparison and "
-    "loading are not in it"
+    "splat, recall, denoising steps, clean pass and decode, with the memory's writer beside them; "
+    "video encoding, comparison and loading are not in it"
 )
 """What `fps` and `block_ms` cover."""
 

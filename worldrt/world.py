@@ -110,7 +110,8 @@ class World:
         """An empty spatial memory as this world's numbers say.
 
         Args:
-            retrieval: how past frames are found, see `memory.retrieval.find`; None: the world's way.
+            retrieval: how past frames are found, see `memory.retrieval.find`; None: the world's
+                way.
 
         Raises:
             ConfigError: no such way.

@@ -23,16 +23,19 @@ class Surface(NamedTuple):
     """[y x, 3] world coordinates of the point at each pixel; NaN where there is none."""
     spans: NDArray[np.int32]
     """[N, 2] runs of points in the pages that meet the camera's frustum."""
+    boxes: NDArray[np.float32]
+    """[N, 2, 3] corners of each."""
 
 
 def surface(points: Points, pose: NDArray[np.float64], camera: Camera) -> Surface:
     """The front of the map as a camera sees it."""
-    spans = points.spans(points.cull(pose, camera, NEAR, FAR, margin=0))
-    seen = front(points.position, points.weight, spans, pose, camera)
+    pages = points.cull(pose, camera, NEAR, FAR, margin=0)
+    spans, boxes = points.spans(pages), points.boxes(pages)
+    seen = front(points.position, points.weight, spans, pose, camera, boxes)
     places = np.full((seen.id.size, 3), np.nan, np.float32)
     shown = seen.id.ravel() >= 0
     places[shown] = points.position[seen.id.ravel()[shown]]
-    return Surface(seen, places, spans)
+    return Surface(seen, places, spans, boxes)
 
 
 def vote(
@@ -49,4 +52,5 @@ def vote(
         camera,
         SLACK,
         slots,
+        seen.boxes,
     )

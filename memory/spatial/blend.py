@@ -1,7 +1,7 @@
 """Two splats as one."""
 
 import numpy as np
-from numpy.typing import NDArray
+from numba import njit
 
 from worldrt.kernels.splat import Drawn
 from worldrt.memory.spatial.frame import Splat
@@ -17,24 +17,24 @@ def masked(seen: Drawn) -> Splat:
 
 def layered(real: Splat, guess: Splat) -> Splat:
     """One splat before another, which shows where the first does not; of the same views."""
-    one = np.float32(1)
-    mask = real.mask + (one - real.mask) * guess.mask
-    share = real.mask / np.maximum(mask, np.float32(1e-6))
-    # Depths are mixed as their inverses, which are linear in the image of a plane.
-    inverse = share * _inverse(real.depth) + (one - share) * _inverse(guess.depth)
-    colour = share[..., None]
-    return Splat(
-        rgb=(colour * real.rgb + (one - colour) * guess.rgb).astype(np.float32, copy=False),
-        depth=_inverse(inverse),
-        mask=mask.astype(np.float32, copy=False),
-        written=(share * real.written + (one - share) * guess.written).astype(
-            np.float32, copy=False
-        ),
-    )
+    both = Splat(*(np.empty_like(image) for image in real))
+    _layer(*((s.rgb.reshape(-1, 3), *(i.ravel() for i in s[1:])) for s in (real, guess, both)))
+    return both
 
 
-def _inverse(depth: NDArray[np.floating]) -> NDArray[np.float32]:
-    """1 / depth, and 0 where depth is 0: nothing is known there."""
-    inverse = np.zeros(depth.shape, np.float32)
-    np.divide(1, depth, out=inverse, where=depth > 0)
-    return inverse
+@njit(cache=True, nogil=True, error_model="numpy")
+def _layer(real, guess, both):  # pragma: no cover
+    """Each [P, 3] colours, then [P] depths, masks and frames."""
+    one, none = np.float32(1), np.float32(0)
+    for p in range(len(both[2])):
+        mask = real[2][p] + (one - real[2][p]) * guess[2][p]
+        share = real[2][p] / mask if mask > 0 else none
+        rest = one - share if mask > 0 else none
+        for channel in range(3):
+            both[0][p, channel] = share * real[0][p, channel] + rest * guess[0][p, channel]
+        # Depths are mixed as their inverses, which are linear in the image of a plane.
+        inverse = share / real[1][p] if share > 0 else none
+        inverse += rest / guess[1][p] if rest > 0 else none
+        both[1][p] = one / inverse if inverse > 0 else none
+        both[2][p] = mask
+        both[3][p] = share * real[3][p] + rest * guess[3][p]

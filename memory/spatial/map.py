@@ -22,10 +22,10 @@ from worldrt.memory.spatial import evict, observe
 from worldrt.memory.spatial.blend import FULL_WEIGHT, layered, masked
 from worldrt.memory.spatial.epochs import Epochs
 from worldrt.memory.spatial.frame import Frame, Inserted, Splat
-from worldrt.memory.spatial.keyframes import PART, Keyframes, bin_of, quartered
+from worldrt.memory.spatial.keyframes import Keyframes, bin_of, quartered
 from worldrt.memory.spatial.look import Sight, covered, look
 from worldrt.memory.spatial.points import IMAGINED, REAL, Points
-from worldrt.memory.spatial.surface import Bounds, normals, on_surface
+from worldrt.memory.spatial.surface import Bounds, normals, on_surface, places
 from worldrt.memory.spatial.voxels import PAGE
 
 COVERED = 0.6
@@ -110,7 +110,7 @@ class SpatialMap:
         bounds = Bounds(depth, surface)
         pages = self.points.cull(pose, self.camera, NEAR, float(bounds.behind.max()))
         own = self.points.page_block[pages, 0] == layer
-        sight = self._look(frame, bounds, pages, own)
+        sight = look(self.points, pages, own & frame.real, lens(pose, self.camera), bounds)
         carved = self._note(frame, sight)
         new = surface & ~self._covered(frame, depth, sight, pages[own])
         if frame.known is not None:
@@ -119,7 +119,9 @@ class SpatialMap:
         novel = float(np.count_nonzero(new) / new.size)
         keyframe = None
         if self._is_keyframe(frame, novel, sight.explained, depth):
-            keyframe = self._keep(frame, depth, np.union1d(sight.seen, written))
+            # A slot that was seen may have been given up since for a point of this frame.
+            before = sight.seen[self.points.written[sight.seen] < frame.index]
+            keyframe = self._keep(frame, depth, np.concatenate([before, written]))
         return Inserted(len(written), carved, novel, keyframe)
 
     def view(self, poses: NDArray[np.float64]) -> Splat:
@@ -139,11 +141,15 @@ class SpatialMap:
         with self.reading():
             culled = [self.points.cull(pose, self.camera, NEAR, np.inf) for pose in poses]
             layers = [self.points.page_block[pages, 0] for pages in culled]
-            real, guess = (
-                self._splat([p[of == layer] for p, of in zip(culled, layers, strict=True)], poses)
+            parts = [
+                pages[of == layer]
                 for layer in (REAL, IMAGINED)
-            )
-        return layered(masked(real), masked(guess))
+                for pages, of in zip(culled, layers, strict=True)
+            ]
+            # All at once, so that no thread waits for the other layer.
+            both = masked(self._splat(parts, np.tile(poses, (2, 1, 1))))
+        halves = slice(len(poses)), slice(len(poses), None)
+        return layered(*(Splat(*(image[half] for image in both)) for half in halves))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -193,33 +199,6 @@ class SpatialMap:
             known &= ~frame.moving
         return np.where(known, frame.depth, 0).astype(np.float32)
 
-    def _look(
-        self,
-        frame: Frame,
-        bounds: Bounds,
-        pages: NDArray[np.int32],
-        own: NDArray[np.bool_],
-    ) -> Sight:
-        points, size = self.points, bounds.low.shape
-        explained = np.zeros((size[0] // PART, size[1] // PART), np.bool_)
-        beyond = np.zeros(size, np.bool_)
-        found = look(
-            points.position,
-            points.weight,
-            points.sources,
-            points.facing,
-            points.spans(pages),
-            own & frame.real,
-            lens(frame.pose, self.camera),
-            bounds.low,
-            bounds.high,
-            bounds.through,
-            bounds.behind,
-            explained,
-            beyond,
-        )
-        return Sight(*found, explained, beyond)
-
     def _note(self, frame: Frame, sight: Sight) -> int:
         """Weigh what was seen, and delete what a real frame sees through."""
         points = self.points
@@ -237,16 +216,13 @@ class SpatialMap:
         pages: NDArray[np.int32],
     ) -> NDArray[np.bool_]:
         """[Y, X]: its layer shows the pixel already, at its depth or nearer, and finely enough."""
-        points, limit = self.points, np.float32(1 + AGREEMENT) * depth
+        limit, least = np.float32(1 + AGREEMENT) * depth, COVERED * FULL_WEIGHT
         if frame.real:
             # Unstretched: a gap between coarse points is worth a finer one, if that is real.
-            shown = np.empty(depth.shape, np.bool_)
-            arrays = points.weight, points.source_depth, sight.near, sight.places, sight.beyond
-            least = np.float32(COVERED * FULL_WEIGHT)
-            covered(*arrays, limit, np.float32(CLOSER) * depth, least, shown)
-            return shown
+            eye, coarsest = lens(frame.pose, self.camera), np.float32(CLOSER) * depth
+            return covered(self.points, sight, eye, limit, coarsest, least)
         drawn = self._splat([pages], frame.pose[None])
-        return (drawn.weight[0] > COVERED * FULL_WEIGHT) & (drawn.depth[0] < limit)
+        return (drawn.weight[0] > least) & (drawn.depth[0] < limit)
 
     def _write(
         self,
@@ -257,7 +233,7 @@ class SpatialMap:
         in_sight: NDArray[np.int32],
     ) -> NDArray[np.int32]:
         """Points of the new pixels; room is made where there is none."""
-        place = self.camera.unproject(depth, frame.pose)[new].astype(np.float32)
+        place = places(depth, new, self.camera, frame.pose)
         arrays = place, frame.rgb[new], depth[new], frame.index, layer
         facing = normals(depth, new, self.camera, frame.pose)
         written, done = [], 0
@@ -270,8 +246,9 @@ class SpatialMap:
             if done == len(place):
                 break
             self._remove(self.points.living(evict.least(self.points, in_sight, frame.index)))
-        ids = np.unique(np.concatenate(written))
-        return ids[self.points.weight[ids] > 0]
+        ids = np.sort(np.concatenate(written))
+        # A slot that was given up for others of the same frame is named twice.
+        return ids[(self.points.weight[ids] > 0) & (np.diff(ids, prepend=-1) > 0)]
 
     def _remove(self, ids: NDArray[np.int32]) -> None:
         self.points.remove(ids)
@@ -329,4 +306,5 @@ class SpatialMap:
             self.camera,
             longest_reach,
             points.facing,
+            [points.boxes(each) for each in pages],
         )

@@ -81,6 +81,6 @@ class Memory(Protocol):
             recent: frames before `now` that the context holds anyway.
 
         Returns:
-            The frames; None: there are none.
+            The frames; None: none is worth it.
         """
         ...

@@ -191,6 +191,10 @@ class Points:
             np.int32, copy=False
         )
 
+    def boxes(self, pages: NDArray[np.int32]) -> NDArray[np.float32]:
+        """[n, 2, 3] least and largest coordinates of each page's points."""
+        return np.stack([self.page_low[pages], self.page_high[pages]], axis=1)
+
     def living(self, pages: NDArray[np.int32]) -> NDArray[np.int32]:
         """[n] points of pages that rise, rising."""
         slots = pages[:, None] * PAGE + np.arange(PAGE, dtype=np.int32)

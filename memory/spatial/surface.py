@@ -57,6 +57,30 @@ def on_surface(depth: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.maximum(across, down) < BEND * inverse
 
 
+def places(
+    depth: NDArray[np.float32],
+    chosen: NDArray[np.bool_],
+    camera: Camera,
+    pose: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Where pixels of an image lie in the world, as `camera.unproject` of them alone.
+
+    Args:
+        depth: [Y, X] metres along z; 0 is unknown.
+        chosen: [Y, X] N pixels whose depth is known.
+        camera: of the image.
+        pose: [4, 4] world_from_camera.
+
+    Returns:
+        [N, 3] metres.
+    """
+    rows, columns = np.nonzero(chosen)
+    found = np.empty((len(rows), 3), np.float32)
+    intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+    _places(depth, rows, columns, intrinsics, pose, found)
+    return found
+
+
 def normals(
     depth: NDArray[np.float32],
     chosen: NDArray[np.bool_],
@@ -126,6 +150,17 @@ def _bounds(depth, surface, low, high, through, behind):  # pragma: no cover
             if whole:
                 clear = max(nearest * np.float32(CLEAR), np.float32(CLEAR_METRES))
                 through[row, column] = nearest - clear
+
+
+@njit(cache=True, nogil=True)
+def _places(depth, rows, columns, intrinsics, pose, found):  # pragma: no cover
+    fx, fy, cx, cy = intrinsics
+    for n in range(len(rows)):
+        z = np.float64(depth[rows[n], columns[n]])
+        x, y = (columns[n] + 0.5 - cx) / fx * z, (rows[n] + 0.5 - cy) / fy * z
+        for axis in range(3):
+            local = pose[axis, 0] * x + pose[axis, 1] * y + pose[axis, 2] * z
+            found[n, axis] = np.float32(local + pose[axis, 3])
 
 
 @njit(cache=True, nogil=True)

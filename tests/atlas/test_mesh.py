@@ -80,6 +80,12 @@ def test_a_memory_without_keyframes_is_refused() -> None:
     )
 
 
+def test_cells_larger_than_the_room_are_refused(memory: SpatialMap) -> None:
+    pytest.importorskip("open3d")
+    with pytest.raises(InputError, match=r"points make 0 triangles in cells of 1e\+06 m; take"):
+        fuse(memory, 1e6)
+
+
 def test_without_open3d_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 

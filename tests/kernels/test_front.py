@@ -105,6 +105,30 @@ def test_a_pixel_is_shared_by_its_front_and_its_ranks(seed: int) -> None:
     assert total.sum() > 0
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_boxes_change_no_bit(seed: int) -> None:
+    """Runs of points that lie together, one behind the other: those left out were hidden."""
+    random = np.random.default_rng(seed)
+    runs, each = 200, 30
+    middles = random.uniform([-6, -5, -2], [6, 5, 12], (runs, 1, 3)).round()
+    grouped = middles + random.uniform(-1.5, 1.5, (runs, each, 3)) * (1, 1, 0.01)
+    grouped = grouped.astype(np.float32)
+    points, pose = grouped.reshape(-1, 3), HERE if seed == 0 else exp(random.normal(size=6) * 0.2)
+    weight = np.ones(len(points), np.uint8)
+    sources = random.integers(0, 9, (len(points), 4)).astype(np.uint16)
+    starts = np.arange(0, len(points), each)
+    spans = np.stack([starts, starts + each], axis=1).astype(np.int32)
+    boxes = np.stack([grouped.min(axis=1), grouped.max(axis=1)], axis=1)
+    args = points, weight, spans, pose, ODD
+    seen, whole = front(*args, boxes), front(*args)
+    np.testing.assert_array_equal(seen.depth, whole.depth)
+    np.testing.assert_array_equal(seen.id, whole.id)
+    args = points, weight, sources, spans, seen.depth, pose, ODD, 0.05, 9
+    np.testing.assert_array_equal(votes(*args, boxes), votes(*args))
+    with pytest.raises(ShapeError, match=r"^boxes has shape \[199, 2, 3\], expected \[200, 2, 3\]"):
+        front(points, weight, spans, pose, ODD, boxes[1:])
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_torch_returns_the_same_bits(seed: int) -> None:
     points, weight, sources, spans, pose = scene(seed)

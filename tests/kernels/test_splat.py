@@ -222,6 +222,48 @@ def test_spans_and_the_dead_choose_the_points(seed: int) -> None:
             np.testing.assert_array_equal(image[view], other[0])
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_boxes_leave_out_only_what_is_hidden(seed: int) -> None:
+    """Walls one behind the other, in runs that lie together: the same images, whatever is left out.
+
+    The order in which a pixel's points are added up is another, and so is the last bit."""
+    random = np.random.default_rng(seed)
+    runs, each = 60, 400
+    middles = random.uniform([-4, -3, -2], [4, 3, 19], (runs, 3)).round(1)
+    points = middles[:, None] + random.uniform(-1, 1, (runs, each, 3)) * (1.9, 1.9, 0.01)
+    points = points.reshape(-1, 3).astype(np.float32)
+    count = len(points)
+    arrays = (
+        points,
+        random.integers(0, 256, (count, 3), np.uint8),
+        random.uniform(1, 9, count).astype(np.float32),
+        random.integers(0, 99, count).astype(np.int32),
+        (random.random(count) < 0.9).astype(np.uint8),
+    )
+    spans = np.stack([np.arange(0, count, each), np.arange(each, count + 1, each)], 1).astype("i4")
+    grouped = points.reshape(runs, each, 3)
+    boxes = np.stack([grouped.min(axis=1), grouped.max(axis=1)], axis=1)
+    poses = np.stack([np.eye(4), exp(random.normal(size=6) * 0.3)])
+    for longest in (1.0, LONGEST_REACH):
+        whole = kernel.splat(*arrays, [spans] * 2, poses, ODD, longest)
+        found = kernel.splat(*arrays, [spans] * 2, poses, ODD, longest, boxes=[boxes] * 2)
+        for image, wanted in zip(found, whole, strict=True):
+            np.testing.assert_allclose(image, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 13, 128])
+def test_points_at_the_very_border_stay_in_the_image(size: int) -> None:
+    """Where a pixel's tent ends, a sum that is rounded falls on the other side of it."""
+    camera = Camera(width=size, height=size, fx=size, fy=size, cx=0.5, cy=0.5)
+    edges = np.array([-1, 0, size - 1, size], np.float32)
+    around = [np.nextafter(edges, np.float32(way)) for way in (-np.inf, np.inf)]
+    at = np.stack(np.meshgrid(*[np.concatenate([edges, *around]) / size] * 2), axis=-1)
+    points = np.concatenate([at.reshape(-1, 2), np.ones((at.size // 2, 1))], axis=1)
+    rest = np.full((len(points), 3), 9, np.uint8), np.ones(len(points), np.float32)
+    drawn = splat(points.astype("f4"), *rest, np.zeros(len(points), np.int32), HERE, camera)
+    assert np.isfinite(drawn.rgb).all() and (drawn.weight[0, [0, -1]][:, [0, -1]] > 0).all()
+
+
 def test_backs_are_not_drawn() -> None:
     """A point is drawn from everywhere but from straight behind its surface, 60 degrees about."""
     place, grey = np.array([[0, 0, 3.0]], np.float32), np.full((1, 3), 9, np.uint8)
@@ -280,3 +322,13 @@ def test_splat_refuses_arrays_that_do_not_fit(name: str, shape: tuple[int, ...])
     points, colours, source_depth, frames, poses = arrays
     with pytest.raises(ShapeError, match=name):
         splat(points, colours, source_depth, frames, poses, ODD)
+
+
+def test_splat_refuses_boxes_that_do_not_fit() -> None:
+    arrays = np.zeros((2, 3), "f4"), np.zeros((2, 3), "u1"), np.ones(2, "f4"), np.zeros(2, "i4")
+    spans = [np.array([[0, 2]], np.int32)]
+    with pytest.raises(ShapeError) as raised:
+        kernel.splat(
+            *arrays, np.ones(2, "u1"), spans, HERE, ODD, boxes=[np.zeros((2, 2, 3), np.float32)]
+        )
+    assert str(raised.value) == "boxes has shape [2, 2, 3], expected [1, 2, 3]."

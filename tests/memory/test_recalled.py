@@ -174,3 +174,19 @@ def test_more_than_there_is_room_for_is_refused() -> None:
     cache.open_block(3)
     with pytest.raises(CacheError, match="is open"):
         cache.open_spatial(1)
+
+
+@pytest.mark.parametrize(
+    "spec", ["window", "infinity", "full", "deep", "tether", "state", "memrope", "longlive"]
+)
+def test_what_will_stay_is_what_the_next_block_finds(spec: str) -> None:
+    generator, policy = torch.Generator().manual_seed(2), find(spec, 3)
+    cache = KVCache(policy, ODD, spatial=2)
+    for _ in range(12):
+        staying = cache.staying(3)
+        cache.open_block(3)
+        assert cache.occupancy()[Region.RECENT].frames == staying
+        cache.begin_pass(first=True, clean=True)
+        for layer, tensors in enumerate(_draw(3 + policy.state, generator)):
+            cache.attend(layer, *tensors)
+        cache.commit()

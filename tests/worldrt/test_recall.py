@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from tests.tiny import standing
 from worldrt.memory.cache import KVCache
+from worldrt.memory.policy import SwitchMode
 from worldrt.memory.slots import Region
 from worldrt.memory.spatial.frame import Splat
 from worldrt.memory.spatial.memory import Recalled
 from worldrt.recall import ANCHOR_DEGREES, ANCHOR_METRES, Recall
-from worldrt.rollout import Rollout
+from worldrt.rollout import Rollout, Told
 from worldrt.sampler import steps_of
 from worldrt.world import World
 
@@ -57,9 +58,9 @@ def parts(world: World) -> tuple[Scripted, Rollout, Recall, list[int]]:
     recall = Recall(world, memory, rollout, 2)
     inner = rollout.recall
 
-    def spy(latents: torch.Tensor, told: object) -> None:
+    def spy(latents: torch.Tensor, *told: Told) -> None:
         written.append(latents.shape[1])
-        inner(latents, told)  # type: ignore[arg-type]
+        inner(latents, *told)
 
     rollout.recall = spy  # type: ignore[method-assign]
     return memory, rollout, recall, written
@@ -99,3 +100,33 @@ def test_frames_are_written_anew_where_the_camera_has_gone_on(
     for here in (standing(0, -1, 0), pose, pose):
         recall.renew(POSES, here, 11, 3)
     assert written == [2, 2]
+
+
+@torch.inference_mode()
+def test_where_none_is_chosen_those_before_are_forgotten(
+    parts: tuple[Scripted, Rollout, Recall, list[int]],
+) -> None:
+    memory, rollout, recall, written = parts
+    memory.found = frames(3, 5)
+    recall.renew(POSES, standing(0, -1, 0), 7, 3)
+    memory.found = None
+    for now in (11, 15):
+        recall.renew(POSES, standing(0, -1, 0), now, 3)
+        assert recall.frames == ()
+        assert rollout.cache.occupancy()[Region.SPATIAL].frames == 0
+    memory.found = frames(3, 5)
+    recall.renew(POSES, standing(0, -1, 0), 19, 3)
+    assert written == [2, 0, 2] and recall.frames == (3, 5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("mode", "times"), [(SwitchMode.KEEP, 1), (SwitchMode.FLUSH, 2)])
+def test_under_another_prompt_they_are_written_anew_unless_all_is_kept(
+    parts: tuple[Scripted, Rollout, Recall, list[int]], mode: SwitchMode, times: int
+) -> None:
+    memory, rollout, recall, written = parts
+    memory.found = frames(3, 5)
+    recall.renew(POSES, standing(0, -1, 0), 7, 3)
+    rollout.switch(mode, text=[])
+    recall.renew(POSES, standing(0, -1, 0), 11, 3)
+    assert written == [2] * times

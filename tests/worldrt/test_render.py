@@ -203,6 +203,17 @@ def test_switches_take_effect_at_their_block(order: Order) -> None:
         ({"context_frames": 97}, ConfigError, "97 context frames"),
         ({"seed": -1}, ConfigError, "got -1"),
         ({"retrieval": "neraest"}, ConfigError, "did you mean 'nearest'"),
+        (
+            {"retrieval": "nearest", "memory": MemoryUse.SPLAT},
+            ConfigError,
+            "memory use 'splat' recalls none",
+        ),
+        (
+            {"save_memory": Path("kept"), "memory": MemoryUse.NONE},
+            ConfigError,
+            "nothing to save to kept",
+        ),
+        ({"depth": "plane:4"}, ConfigError, "'room' has depths of its own, 'plane:4'"),
         ({"save_memory": Path("nowhere/memory")}, OutputError, "nowhere does not exist"),
         ({"compare": True}, ConfigError, "say --start seed:3"),
     ],

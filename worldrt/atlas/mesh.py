@@ -58,7 +58,7 @@ def fuse(memory: SpatialMap, voxel: float) -> Mesh:
 
     Raises:
         ConfigError: the voxel is not positive.
-        InputError: the memory has no keyframe.
+        InputError: the memory has no keyframe, or its cells are too large for a surface.
         BackendUnavailable: Open3D is not installed.
 
     Source: Curless and Levoy, A volumetric method for building complex models from range images,
@@ -89,6 +89,11 @@ def fuse(memory: SpatialMap, voxel: float) -> Mesh:
         blocks = grid.compute_unique_block_coordinates(pictures[0], pinhole, where, *scale)
         grid.integrate(blocks, *pictures, pinhole, pinhole, where, *scale)
     mesh = grid.extract_triangle_mesh(SEEN)
+    if not len(mesh.triangle.indices):
+        raise InputError(
+            f"The memory's {len(memory)} points make 0 triangles in cells of {voxel:g} m; take "
+            "smaller ones."
+        )
     return Mesh(
         mesh.vertex.positions.numpy().astype(np.float32),
         np.rint(mesh.vertex.colors.numpy()).astype(np.uint8),

@@ -10,10 +10,12 @@ from worldrt.bench.memory import figures as module
 from worldrt.bench.memory.course import Course
 from worldrt.bench.memory.figures import Walked, figures
 from worldrt.bench.memory.memory_track import middles, play
+from worldrt.bench.memory.moving import Return
 from worldrt.bench.memory.setting import Setting
 from worldrt.bench.memory.systems import SYSTEMS
 from worldrt.bench.memory.truth import Truth
 from worldrt.bench.memory.video import Costs, Video
+from worldrt.simulators.movers import Mover, Movers
 
 COURSE = there_and_back(16)
 TRUTH = truth_of(COURSE)
@@ -89,3 +91,32 @@ def test_long_courses_are_measured_on_some_frames(monkeypatch: pytest.MonkeyPatc
 
 def test_course_without_things_that_move_has_no_return(walked: Walked) -> None:
     assert isinstance(walked.course, Course) and walked.back is None
+
+
+@pytest.mark.parametrize("told_back", [False, True])
+def test_memory_that_is_told_back_is_judged_by_its_lag_alone(
+    walked: Walked, told_back: bool
+) -> None:
+    """What it was told a moment ago is no foresight: the last picture again would be alive."""
+    scored = np.flatnonzero(COURSE.scored)
+    ids = np.full((len(scored), 48, 64), -1, np.int8)
+    ids[:, 10:20, 10:20] = 0
+    real = replace(TRUTH.at(scored), ids=ids)
+    rgb = real.rgb.copy()
+    rgb[:, 10:20, 10:20] = 0
+    gone = replace(real, rgb=rgb, ids=np.full_like(ids, -1))
+    mover = Mover(kind="added", place=np.zeros(3), size=np.ones(3), way=np.zeros(3))
+    course = replace(COURSE, movers=Movers([mover]))
+    back = Return(truth=real, frozen=gone, empty=gone)
+    video = Video(
+        frames=TRUTH.rgb,
+        depth=NOTHING,
+        mask=NOTHING,
+        chosen={},
+        costs=Costs(),
+        told_back=told_back,
+    )
+    found = figures(video, replace(walked, course=course, back=back))
+    assert ("lag" in found and "lag_added" in found) == told_back
+    assert ("liveness" in found and "iou_added" in found) == (not told_back)
+    assert found.get("lag", 0) == 0 and found.get("liveness", 1) == 1

@@ -168,6 +168,11 @@ def depth_alone(folder: Path) -> None:
     (folder / "depth").mkdir()
 
 
+def depth_without_truth(folder: Path) -> None:
+    make(folder, panorama(ROUND))
+    (folder / "depth").mkdir()
+
+
 def coloured_depth(folder: Path) -> None:
     make(folder, panorama(ROUND))
     write_poses(folder, rows(POSES), intrinsics=[12.0, 12.0, 12.0, 8.0])
@@ -197,7 +202,7 @@ def coloured_depth(folder: Path) -> None:
             "{0}/frames has 120 frames of 24x9 pixels; each side takes at least 11, and all frames "
             "together at most 2 GB, scale them.",
         ),
-        (no_poses, "{0}/poses.json can't be read ([Errno 2] No such file or directory: "),
+        (no_poses, "{0}/poses.json can't be read (No such file or directory); write "),
         (
             few_poses,
             "{0}/poses.json has 7 poses, at least 20 are needed for a revisit; give a longer "
@@ -225,6 +230,10 @@ def coloured_depth(folder: Path) -> None:
         (
             depth_alone,
             "{0} has depth/, but its poses.json no intrinsics; add [fx, fy, cx, cy].",
+        ),
+        (
+            depth_without_truth,
+            "{0} has depth/, but neither truth/ nor a video named truth; add one.",
         ),
         (
             coloured_depth,

@@ -50,7 +50,7 @@ def test_memory_goals_hold_ghosts_down_and_coverage_up() -> None:
             one("memory", "S3", "map:coverage", coverage=0.89),
             one("memory", "S1", "map", ghost=0.03),
             one("memory", "S1", "static", psnr_mg=-0.5),
-            one("memory", "S6", "map", liveness=0.9),
+            one("memory", "S6", "map", liveness=0.9, ghost=0.03),
         ]
     )
     met = {goal.name: goal.met for goal in goals(cells, {}, None)}
@@ -58,6 +58,7 @@ def test_memory_goals_hold_ghosts_down_and_coverage_up() -> None:
         "coverage@8 of the oracle's, S1": True,
         "coverage@8 of the oracle's, S3": False,
         "ghosts, S1": False,
+        "ghosts, S6": False,
         "gain of the static cheat, dB either way, S1": False,
         "liveness of scripted movers": True,
     }

@@ -59,6 +59,18 @@ def test_nonsense_is_refused(track: str, protocols: str, seeds: int | None, sent
         make_plan("maze", False, track, protocols, seeds)
 
 
+@pytest.mark.parametrize(
+    "quick, protocols, sentence",
+    [
+        (False, "S6,S7", "Nothing of S6, S7 is walked on the track 'generative'; ask"),
+        (True, "S2", "Nothing of S2 is walked on the track 'generative' with --quick; ask"),
+    ],
+)
+def test_what_is_walked_nowhere_is_refused(quick: bool, protocols: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        make_plan("maze", quick, "generative", protocols, None)
+
+
 def test_plan_of_scale_alone_has_no_jobs() -> None:
     assert make_plan("maze", True, "both", "S8", None).jobs == []
     assert Plan(world="", quick=True, tracks=(), protocols=("S1",), seeds=(0,)).jobs == []

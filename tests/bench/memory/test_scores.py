@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 from worldrt.bench.memory.pairs import mine
 from worldrt.bench.memory.scores import (
-    AGES,
-    ages,
     bootstrap,
     duplicates,
     exponent,
@@ -114,11 +112,6 @@ def test_duplicates(places: list[tuple[float, float]], share: float) -> None:
 
 def test_one_frame_is_no_duplicate() -> None:
     assert math.isnan(duplicates(standing((0, 0)))) and math.isnan(duplicates(standing()))
-
-
-def test_ages_fall_between_the_edges() -> None:
-    assert ages([99, 92, 91, 0], 100).tolist() == [1, 2, 1, 0, 0, 0]
-    assert ages([], 5).sum() == 0 and len(ages([], 5)) == len(AGES) - 1
 
 
 class TestBootstrap:

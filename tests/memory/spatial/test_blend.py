@@ -46,3 +46,11 @@ def test_in_between_they_mix_by_their_masks_and_depths_by_their_inverses() -> No
     np.testing.assert_allclose(both.rgb, 0.5, rtol=1e-6)
     np.testing.assert_allclose(both.depth, 1 / (0.5 / 2 + 0.5 / 4), rtol=1e-6)
     np.testing.assert_allclose(both.written, 15, rtol=1e-6)
+
+
+def test_what_hardly_shows_is_as_far_as_it_is() -> None:
+    """A mask of next to nothing divides by next to nothing, and is no infinite depth."""
+    for mask in (1e-9, 1e-20, 1e-38):
+        both = layered(flat(0.2, 2, mask, 10), NOTHING)
+        for image, wanted in zip(both, flat(0.2, 2, mask, 10), strict=True):
+            np.testing.assert_allclose(image, wanted, rtol=1e-6)

@@ -28,24 +28,8 @@ def points() -> Points:
 def sight(points: Points, frame, own: bool = True) -> tuple[Sight, Bounds, np.ndarray]:
     bounds = Bounds(frame.depth, on_surface(frame.depth))
     pages = points.cull(frame.pose, ODD, 0.05, np.inf)
-    explained = np.zeros((ODD.height // 4, ODD.width // 4), np.bool_)
-    beyond = np.zeros((ODD.height, ODD.width), np.bool_)
-    found = look(
-        points.position,
-        points.weight,
-        points.sources,
-        points.facing,
-        points.spans(pages),
-        np.full(len(pages), own),
-        lens(frame.pose, ODD),
-        bounds.low,
-        bounds.high,
-        bounds.through,
-        bounds.behind,
-        explained,
-        beyond,
-    )
-    return Sight(*found, explained, beyond), bounds, pages
+    found = look(points, pages, np.full(len(pages), own), lens(frame.pose, ODD), bounds)
+    return found, bounds, pages
 
 
 @pytest.mark.parametrize("pose", [standing(0.3, -3.1, 4), standing(-1.2, 3.3, 170)])
@@ -85,9 +69,7 @@ def test_covered_is_the_splat_and_its_depth(
     found, _, pages = sight(points, frame)
     farthest = np.float32(1.08) * frame.depth
     limit = (np.float32(coarsest) * frame.depth).astype(np.float32)
-    shown = np.empty(frame.depth.shape, np.bool_)
-    arrays = points.weight, points.source_depth, found.near, found.places, found.beyond
-    covered(*arrays, farthest, limit, np.float32(0.15), shown)
+    shown = covered(points, found, lens(pose, ODD), farthest, limit, 0.15)
     drawn = splat(
         points.position,
         points.colour,
@@ -109,9 +91,34 @@ def test_the_dead_and_other_layers_do_not_cover(points: Points) -> None:
     frame = shot(standing(0.3, -3.1, 4), 0, PILLAR, camera=ODD)
     assert len(sight(points, frame, own=False)[0].near) == 0
     found, _, _ = sight(points, frame)
-    shown = np.ones(frame.depth.shape, np.bool_)
     far = np.full(frame.depth.shape, 1e9, np.float32)
-    weight = np.zeros_like(points.weight)
-    arrays = weight, points.source_depth, found.near, found.places, found.beyond
-    covered(*arrays, far, far, np.float32(0.15), shown)
-    assert not shown.any()
+    assert covered(points, found, lens(frame.pose, ODD), far, far, 0.15).any()
+    weight = points.weight.copy()
+    points.weight[:] = 0
+    assert not covered(points, found, lens(frame.pose, ODD), far, far, 0.15).any()
+    points.weight[:] = weight
+
+
+def test_what_is_passed_over_whole_counts_as_if_it_were_looked_at() -> None:
+    """A wall across the room, thin with gaps, and all that lies behind it."""
+    memory = SpatialMap(ODD, 6_000_000)
+    wall = (-4.0, -1.5, -0.025), (4.0, 1.3, 0.025)
+    for index, yaw in enumerate(range(0, 360, 30)):
+        memory.insert(shot(standing(0.3, 2.1, yaw), index, wall, camera=ODD))
+    memory.insert(shot(standing(0.3, -4.6, 4), 20, wall, camera=ODD))
+    points, frame = memory.points, shot(standing(0.1, -2.3, 4), 0, wall, camera=ODD)
+    found, _, pages = sight(points, frame)
+    boxes = points.page_low.copy(), points.page_high.copy()
+    points.page_low[pages], points.page_high[pages] = -99, 99
+    every, _, _ = sight(points, frame)
+    points.page_low[:], points.page_high[:] = boxes
+    assert len(found.behind) > 20 and len(every.behind) == 0
+    assert every.veiled.sum() > found.veiled.sum()
+    for name in ("seen", "pierced", "near", "places", "explained"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(every, name), err_msg=name)
+    eye, far = lens(frame.pose, ODD), np.full(frame.depth.shape, 1e9, np.float32)
+    veiled = found.veiled.copy()
+    for least in (0.01, 0.05, 0.15):
+        shown, wanted = (covered(points, one, eye, far, far, least) for one in (found, every))
+        np.testing.assert_array_equal(shown, wanted)
+    assert found.veiled.sum() > veiled.sum()  # there were gaps, and something behind them

@@ -17,6 +17,7 @@ from worldrt.memory.spatial.surface import (
     filled,
     normals,
     on_surface,
+    places,
 )
 
 
@@ -72,6 +73,17 @@ def test_bounds_are_what_they_say(seed: int) -> None:
             if (block > 0).all():
                 wanted[2] = block.min() - max(block.min() * CLEAR, CLEAR_METRES)
             np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_places_are_the_unprojected_pixels(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    depth = random.uniform(0.1, 50, (ODD.height, ODD.width)).astype(np.float32)
+    chosen, pose = random.random(depth.shape) < 0.3, exp(random.normal(0, 3, 6))
+    found = places(depth, chosen, ODD, pose)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, ODD.unproject(depth, pose)[chosen], rtol=1e-6, atol=1e-6)
+    assert places(depth, depth < 0, ODD, pose).shape == (0, 3)
 
 
 @pytest.mark.parametrize("seed", range(4))

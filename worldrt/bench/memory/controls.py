@@ -43,8 +43,7 @@ class Nothing:
         pass
 
     def view(self, poses: NDArray[np.float64], first: int) -> Splat:
-        shape = len(poses), *self._size
-        return Splat(np.zeros((*shape, 3), np.float32), *np.zeros((3, *shape), np.float32))
+        return Splat.empty(len(poses), *self._size)
 
     def retrieve(
         self, poses: NDArray[np.float64], count: int, now: int, recent: int

@@ -30,8 +30,6 @@ from worldrt.errors import ConfigError
 from worldrt.simulators.doom.maze import Maze, cell_at, generate
 from worldrt.simulators.movers import Movers
 
-FPS = 15.0
-"""Frames a second of all courses."""
 LOOK = 60
 """Frames of one of the four looks around of S3, its quarter turn included."""
 ASIDE = 0.6, math.radians(12)
@@ -63,7 +61,6 @@ class Course:
     """[T]"""
     visit: NDArray[np.int64]
     """[T] index of the earlier frame with a scored frame's very pose, to the last bit; -1: none."""
-    fps: float = FPS
     movers: Movers | None = None
     """Things that move; frame 0 is the course's first."""
     hidden: slice | None = None

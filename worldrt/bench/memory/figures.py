@@ -137,17 +137,18 @@ def _choices(video: Video, walked: Walked) -> Figures:
 
 
 def _things(video: Video, walked: Walked) -> Figures:
-    """Means over the things that move."""
+    """Means over the things that move; of a memory that is told what it shows, only its lag."""
     back, movers = walked.back, walked.course.movers
     if back is None or movers is None:
         return {}
     frames = video.frames[walked.course.scored]
     rows = []
     for thing, mover in enumerate(movers.movers):
-        row = moving.figures(frames, back, thing)
-        rows.append(row | {f"{name}_{mover.kind}": value for name, value in row.items()})
         if video.told_back:
-            rows[-1]["lag"] = moving.lag(frames, back, thing)
+            row = {"lag": float(moving.lag(frames, back, thing))}
+        else:
+            row = moving.figures(frames, back, thing)
+        rows.append(row | {f"{name}_{mover.kind}": value for name, value in row.items()})
     return _means(rows)
 
 

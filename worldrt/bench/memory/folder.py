@@ -74,6 +74,10 @@ def score_folder(folder: Path) -> FolderReport:
             f"The truth in {folder} is {_size(truth)} pixels, the frames {_size(frames)}; scale "
             "one of them."
         )
+    if truth is None and (folder / "depth").is_dir():
+        raise InputError(
+            f"{folder} has depth/, but neither truth/ nor a video named truth; add one."
+        )
     mined = mine(poses)
     figures = gains(frames, mined)
     if truth is not None:
@@ -137,8 +141,9 @@ def _read_poses(path: Path) -> _Poses:
     try:
         notes = msgspec.json.decode(path.read_bytes(), type=_Poses)
     except (OSError, ValueError) as error:  # ValueError: msgspec's own
+        reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(
-            f"{path} can't be read ({error}); write world_from_camera, 16 numbers a frame, and "
+            f"{path} can't be read ({reason}); write world_from_camera, 16 numbers a frame, and "
             "intrinsics."
         ) from error
     if len(notes.world_from_camera) < FEWEST:

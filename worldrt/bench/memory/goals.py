@@ -11,6 +11,8 @@ DETOURS = {"S3-detour": "to the same poses", "S3-aside": "to beside them"}
 """Courses whose return is judged, and how they return."""
 COVERAGE = {"S1": 0.95, "S2": 0.95, "S3": 0.90, "S4": 0.95, "S5": 0.90}
 """Least share of what the oracle's eight frames show that ours do."""
+MOVING = "S6"
+"""Where things move."""
 
 
 def goals(
@@ -34,14 +36,15 @@ def _memory(cells: Sequence[Cell]) -> Iterator[Goal]:
         found = value(cells, "memory", protocol, OURS_CHOSEN, "coverage")
         if found is not None:
             yield _least(f"coverage@8 of the oracle's, {protocol}", found, target)
-    for protocol in COVERAGE:
+    for protocol in (*COVERAGE, MOVING):
         found = value(cells, "memory", protocol, OURS_DRAWN, "ghost")
         if found is not None:
             yield _most(f"ghosts, {protocol}", found, 0.02)
+    for protocol in COVERAGE:
         found = value(cells, "memory", protocol, STATIC, "psnr_mg")
         if found is not None:
             yield _most(f"gain of the static cheat, dB either way, {protocol}", abs(found), 0.1)
-    found = value(cells, "memory", "S6", OURS_DRAWN, "liveness")
+    found = value(cells, "memory", MOVING, OURS_DRAWN, "liveness")
     if found is not None:
         yield _least("liveness of scripted movers", found, 0.8)
 

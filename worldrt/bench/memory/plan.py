@@ -97,7 +97,8 @@ def make_plan(world: str, quick: bool, track: str, protocols: str, seeds: int | 
         seeds: how many mazes, from seed 0; None: 5, or 2 with `quick`.
 
     Raises:
-        ConfigError: an unknown track or protocol, or a number of mazes out of range.
+        ConfigError: an unknown track or protocol, a number of mazes out of range, or nothing is
+            walked.
     """
     if track not in (*TRACKS, "both"):
         raise ConfigError.unknown("track", track, (*TRACKS, "both"))
@@ -110,10 +111,16 @@ def make_plan(world: str, quick: bool, track: str, protocols: str, seeds: int | 
         1 <= count <= HELD_OUT,
         f"A benchmark needs 1 to {HELD_OUT} mazes, got {count}; those are held out.",
     )
-    return Plan(
+    plan = Plan(
         world=world,
         quick=quick,
         tracks=TRACKS if track == "both" else tuple(one for one in TRACKS if one == track),
         protocols=tuple(name for name in PROTOCOLS if not wanted or name in wanted),
         seeds=tuple(range(count)),
     )
+    check(
+        bool(plan.jobs) or SCALE in plan.protocols,
+        f"Nothing of {', '.join(plan.protocols)} is walked on the track {track!r}"
+        f"{' with --quick' if quick else ''}; ask for others.",
+    )
+    return plan

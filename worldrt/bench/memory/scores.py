@@ -1,6 +1,6 @@
 """Scores of what a memory shows: pictures, depths, choices of frames, and how sure they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ WELL = 1.25
 """Depths within this ratio of the truth count as right."""
 ALIKE_M, ALIKE_DEGREES = 0.5, 15.0
 """Frames nearer to each other than both show the same."""
-AGES = (0, 8, 32, 128, 512, 2048, 1 << 31)
-"""Edges of the histogram of ages, frames."""
 RESAMPLES = 1000
 LEVEL = 0.95
 
@@ -122,19 +120,6 @@ def duplicates(chosen: NDArray[np.float64]) -> float:
     ahead = chosen[:, :3, 2] @ chosen[:, :3, 2].T
     alike = (apart < ALIKE_M) & (ahead > np.cos(np.radians(ALIKE_DEGREES)))
     return float(np.tril(alike, -1).any(axis=1)[1:].mean())
-
-
-def ages(chosen: Sequence[int], now: int) -> NDArray[np.int64]:
-    """How many chosen frames are how old.
-
-    Args:
-        chosen: indices of frames before `now`.
-        now: index of the frame that they are chosen for.
-
-    Returns:
-        [6] counts between the edges AGES.
-    """
-    return np.histogram(now - np.asarray(chosen, np.int64), AGES)[0]
 
 
 def bootstrap(values: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:

@@ -15,7 +15,7 @@ class Costs:
     view_ms: list[float] = field(default_factory=list)
     """A view of a whole block each, choosing included."""
     retrieve_ms: list[float] = field(default_factory=list)
-    """A choice of frames for a whole block each."""
+    """A choice of frames for one view each."""
     block_ms: list[float] = field(default_factory=list)
     """A generated block each, all in all."""
     bytes: int = 0
