@@ -135,7 +135,7 @@ def render(order: Order) -> Report:
     )
     step = None if order.through_walls else _solid(start, session.walls)
     truth = Truth(world, start) if order.compare else None
-    tally = Tally(session, start, order.policy, order.seed)
+    tally = Tally(session, start, order.policy, order.seed, order.retrieval)
     try:
         with video, Bar(frames, config.fps) as bar:
             for chunk in walk(session, path, frames, step, waiting):

@@ -40,7 +40,7 @@ class _Plan(NamedTuple):
     """What a block is told, computed once for all its passes."""
 
     poses: NDArray[np.float64]  # [T, 4, 4]
-    known: NDArray[np.float32]  # [T, Y, X], the mask on the host
+    known: NDArray[np.float32]  # [T, Y, X], the mask of the memory's view, told or not
     splat: Tensor  # [T, 4, Y, X]
     mask: Tensor  # [T, 1, Y, X]
     hint: Tensor  # [1, T, C, h, w]
@@ -75,12 +75,13 @@ class Session:
         memory: Memory | None = None,
     ) -> None:
         config = world.config
-        self._use = use or config.memory.use
-        check_use(self._use, config.memory)
+        self.use = use or config.memory.use
+        """What the memory tells a block."""
+        check_use(self.use, config.memory)
         check(0 <= seed < 2**63, f"A seed is a whole number from 0 to 2**63 - 1, got {seed}.")
         start.check_camera(world.camera)
         self.world = world
-        most = config.memory.recalled if self._use.recalls else 0
+        most = config.memory.recalled if self.use.recalls else 0
         self.cache = KVCache(
             world.policy(policy or config.policy),
             world.cache_shape,
@@ -99,7 +100,7 @@ class Session:
         """The memory, if it is one of points; None: another kind was given."""
         self.walls: Step | None = None
         """What has been seen and can't be walked through."""
-        if self.places is not None and self._use is not MemoryUse.NONE:
+        if self.places is not None and self.use is not MemoryUse.NONE:
             self.walls = self.places.slide
         self._recall = Recall(world, self.memory, self._rollout, most) if most else None
         self.pose = start.poses[0]
@@ -201,7 +202,10 @@ class Session:
             about = content(image)
             notes = tuple(Note(pose=pose, prompt=about) for pose in poses)
             told = Told(conditions, spatial.hint[None], notes)
-        return _Plan(poses, view.mask, splat, mask, spatial.hint[None], told)
+            # What is not told is known all the same: it must not be written a second time.
+            unshown = self.use.recalls and not self.use.shows
+            known = self.memory.view(poses, self._now).mask if unshown else view.mask
+        return _Plan(poses, known, splat, mask, spatial.hint[None], told)
 
     def _run(self, plan: _Plan) -> Tensor:
         size = plan.hint.shape[2:]
@@ -231,7 +235,7 @@ class Session:
         with self._clock("insert"):
             past = latents[0].float().cpu().numpy()
             now = self._now - len(frames)
-            if self._use is not MemoryUse.NONE:
+            if self.use is not MemoryUse.NONE:
                 self.memory.imagine(frames, depth, plan.poses, plan.known, now, past)
         switches, self._receipts = self._receipts, ()
         stage_ms, self._clock.stage_ms = self._clock.stage_ms, {}
@@ -251,8 +255,8 @@ class Session:
     # Inside.
 
     def _view(self, poses: NDArray[np.float64]) -> Splat:
-        """What the memory shows of the next frames."""
-        if self._use.shows:
+        """What the generator is shown of the memory."""
+        if self.use.shows:
             return self.memory.view(poses, self._now)
         camera = self.world.camera
         return Splat.empty(len(poses), camera.height, camera.width)
@@ -303,7 +307,7 @@ class Session:
         """Real frames go into the memory; returns their latents [F, C, h, w]."""
         image = pack(rgb, depth, self.world.config.codec.near).to(self.world.device)
         latents = self.world.codec.encode(image)
-        if self._use is not MemoryUse.NONE:
+        if self.use is not MemoryUse.NONE:
             past = latents.float().cpu().numpy()
             self.memory.remember(rgb, depth, poses, self._now, past)
         return latents

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from worldrt.chunk import Chunk
+from worldrt.config import MemoryUse
 from worldrt.memory.slots import Region
 from worldrt.rollout import Receipt
 from worldrt.session import Session
@@ -33,6 +34,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     assumed: str
     """What was assumed about the start because it could not be known."""
     policy: str
+    memory: MemoryUse
+    """What the spatial memory told a block."""
+    retrieval: str | None
+    """How past frames were found; None: none were recalled."""
     switches: list[Receipt]
     """Changes of scene, each with the block in which it took effect."""
     seed: int
@@ -66,14 +71,24 @@ class Tally:
         start: that it began from.
         policy: as it was asked for; None: the world's own.
         seed: of the noise.
+        retrieval: as it was asked for; None: the world's own.
     """
 
     BUCKETS = np.geomspace(0.1, 1e6, 2001)
     """Edges in milliseconds of the histogram that percentiles are read from: 0.8 % apart."""
 
-    def __init__(self, session: Session, start: Start, policy: str | None, seed: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        start: Start,
+        policy: str | None,
+        seed: int,
+        retrieval: str | None = None,
+    ) -> None:
         self._session, self._start = session, start
-        self._policy = policy or session.world.config.policy
+        config = session.world.config
+        self._policy = policy or config.policy
+        self._retrieval = (retrieval or config.memory.retrieval) if session.use.recalls else None
         self._seed = seed
         self._digest = hashlib.sha256()
         self._histogram = np.zeros(len(self.BUCKETS) + 1, np.int64)
@@ -124,6 +139,8 @@ class Tally:
             start=self._start.name,
             assumed=self._start.assumed,
             policy=self._policy,
+            memory=self._session.use,
+            retrieval=self._retrieval,
             switches=self._switches,
             seed=self._seed,
             frames=frames,

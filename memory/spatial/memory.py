@@ -62,7 +62,7 @@ class Memory(Protocol):
         latents: NDArray[np.float32] | None = None,
     ) -> None:
         """Take in generated frames; as `remember`, and `known` [F, Y, X] is the mask of the view
-        that they were generated from, 0 to 1."""
+        of them before they were generated, 0 to 1: what is known is not written again."""
         ...
 
     def view(self, poses: NDArray[np.float64], first: int) -> Splat:

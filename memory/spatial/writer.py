@@ -2,6 +2,7 @@
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Lock
 
 from worldrt.errors import SessionClosed
 from worldrt.memory.spatial.frame import Frame, Inserted
@@ -14,6 +15,8 @@ ROOM = 64
 class Writer:
     """The one who writes to a map; after `settle` it holds all frames that were submitted.
 
+    Any thread may submit and settle, one after the other; an error comes out in one of them.
+
     Args:
         map: nobody else writes to it.
     """
@@ -24,6 +27,7 @@ class Writer:
         self._pool = ThreadPoolExecutor(1, "spatial-map")
         self._waiting: deque[Future[Inserted]] = deque()
         self._open = True
+        self._lock = Lock()
 
     def submit(self, frame: Frame) -> None:
         """Hand over a frame whose arrays nobody changes any more.
@@ -32,11 +36,12 @@ class Writer:
             WorldrtError: a frame before it could not be inserted; neither is this one.
             SessionClosed: after `close`.
         """
-        if not self._open:
-            raise SessionClosed("The map's writer is closed; open another one.")
-        while len(self._waiting) >= ROOM or (self._waiting and self._waiting[0].done()):
-            self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._map.insert, frame))
+        with self._lock:
+            if not self._open:
+                raise SessionClosed("The map's writer is closed; open another one.")
+            while len(self._waiting) >= ROOM or (self._waiting and self._waiting[0].done()):
+                self._waiting.popleft().result()
+            self._waiting.append(self._pool.submit(self._map.insert, frame))
 
     def settle(self) -> None:
         """Wait until all frames are in.
@@ -44,9 +49,10 @@ class Writer:
         Raises:
             WorldrtError: a frame could not be inserted; the others were.
         """
-        wait(self._waiting)
-        while self._waiting:
-            self._waiting.popleft().result()
+        with self._lock:
+            wait(self._waiting)
+            while self._waiting:
+                self._waiting.popleft().result()
 
     def close(self) -> None:
         """Take in what was submitted, and end the thread; a second time does nothing.
@@ -54,6 +60,7 @@ class Writer:
         Raises:
             WorldrtError: as `settle`.
         """
-        self._open = False
+        with self._lock:
+            self._open = False
         self._pool.shutdown()
         self.settle()

@@ -388,6 +388,8 @@ def test_what_the_memory_tells_can_be_asked_for(order: Order, use: MemoryUse) ->
     assert (report.partitions["spatial"]["frames"] > 0) <= use.recalls
     assert (report.memory_points > 0) == (use is not MemoryUse.NONE)
     assert ("recall" in report.stage_ms) == use.recalls
+    assert report.memory == use
+    assert report.retrieval == ("coverage" if use.recalls else None)
 
 
 def test_past_frames_can_be_found_in_another_way(order: Order) -> None:

@@ -21,6 +21,7 @@ from worldrt.geometry.trajectory import integrate
 from worldrt.memory.cache import KVCache
 from worldrt.memory.policy import SwitchMode, names
 from worldrt.memory.slots import Region
+from worldrt.memory.spatial.memory import Recalled
 from worldrt.memory.spatial.points import PAGE, REAL
 from worldrt.memory.spatial.surface import filled
 from worldrt.session import Session, batched_keys
@@ -374,11 +375,22 @@ def test_splat_and_context_are_told_apart_and_together(world: World, start: Star
     walks = {use: list(Session(world, start, seed=3, use=use).stream(PATH)) for use in MemoryUse}
     for use, chunks in walks.items():
         assert any(chunk.recalled for chunk in chunks) == use.recalls
-        assert any(chunk.remembered.any() for chunk in chunks) == use.shows
+        assert any(chunk.remembered.any() for chunk in chunks) == (use is not MemoryUse.NONE)
         spatial = [chunk.partitions[Region.SPATIAL].frames for chunk in chunks]
         assert (0 < max(spatial) <= 2) == use.recalls
     for one, other in combinations(MemoryUse, 2):
         assert not torch.equal(latents(walks[one]), latents(walks[other]))
+
+
+def test_what_is_known_but_not_shown_is_not_written_twice(world: World, start: Start) -> None:
+    """The start has looked all about, so on the spot there is next to nothing new."""
+    points = {}
+    for use in (MemoryUse.BOTH, MemoryUse.CONTEXT):
+        session = Session(world, start, use=use)
+        before = len(session.memory)
+        list(session.stream(parse_keys("J*12")))
+        points[use] = len(session.memory) - before
+    assert points[MemoryUse.CONTEXT] <= points[MemoryUse.BOTH] + 500
 
 
 def test_recalled_frames_are_past_frames_not_in_the_context_anyway(
@@ -390,6 +402,45 @@ def test_recalled_frames_are_past_frames_not_in_the_context_anyway(
         assert len(set(chunk.recalled)) == len(chunk.recalled) <= 2
         assert all(0 <= frame < now for frame in chunk.recalled)
         assert list(chunk.recalled) == sorted(chunk.recalled)
+
+
+def test_what_the_context_still_holds_is_what_a_recall_leaves_out(
+    world: World, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(world, start, policy="infinity", use=MemoryUse.CONTEXT)
+    said: list[int] = []
+    held: list[int] = []
+    retrieve, begin = session.memory.retrieve, session.cache.begin_pass
+
+    def ask(poses: NDArray[np.float64], count: int, now: int, recent: int) -> Recalled | None:
+        said.append(recent)
+        return retrieve(poses, count, now, recent)
+
+    def note(*, first: bool = False, clean: bool = False, progress: float = 1.0) -> None:
+        if first and not clean:
+            held.append(session.cache.occupancy()[Region.RECENT].frames)
+        begin(first=first, clean=clean, progress=progress)
+
+    monkeypatch.setattr(session.memory, "retrieve", ask)
+    monkeypatch.setattr(session.cache, "begin_pass", note)
+    list(session.stream(PATH))
+    assert said == held and len(said) == 4
+
+
+def test_a_memory_that_fails_loses_a_block_but_not_the_count(
+    world: World, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(world, start)
+    session.step([Keys.W] * BLOCK)
+    with monkeypatch.context() as patch:
+
+        def fail(*args: object) -> None:
+            raise InputError("The map is torn.")
+
+        patch.setattr(session.memory, "imagine", fail)
+        with pytest.raises(InputError, match="torn"):
+            session.step([Keys.W] * BLOCK)
+    assert session.step([Keys.W] * BLOCK).first == 2 * BLOCK
 
 
 def test_a_use_that_the_model_lacks_is_refused(tmp_path: Path, start: Start) -> None:

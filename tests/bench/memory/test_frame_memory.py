@@ -11,12 +11,12 @@ from worldrt.bench.memory.frame_memory import (
     Quarters,
     ends,
     quarter,
-    quarter_camera,
     warp,
 )
 from worldrt.bench.memory.setting import Setting
 from worldrt.bench.metrics import psnr
 from worldrt.errors import ConfigError
+from worldrt.memory.spatial import keyframes
 
 COURSE = there_and_back(9)
 TRUTH = truth_of(COURSE)
@@ -110,7 +110,7 @@ def test_ceiling_shows_each_view_from_its_own_frame() -> None:
 
 def test_quarter_pixels_are_those_of_the_quarter_camera() -> None:
     """The middle of a quarter pixel projects to the middle of the pixel that it stands for."""
-    coarse = quarter_camera(ROOM_CAMERA)
+    coarse = keyframes.quarter(ROOM_CAMERA)
     np.testing.assert_array_equal(
         quarter(TRUTH.depth[0]), TRUTH.depth[0][2::4, 2::4].astype(np.float32)
     )

@@ -1,5 +1,6 @@
 """A thread that writes: the same map, errors where frames come from, and no torn points."""
 
+import sys
 from threading import Event, Thread, active_count
 
 import numpy as np
@@ -62,6 +63,36 @@ def test_errors_come_out_where_frames_go_in() -> None:
     assert str(error.value) == "The map's writer is closed; open another one."
 
 
+def test_many_may_settle_while_one_submits(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = SpatialMap(CAMERA, 500_000)
+    taken: list[Frame] = []
+    monkeypatch.setattr(memory, "insert", taken.append)
+    writer, frame, stop, wrong = Writer(memory), shot(standing(0, 0, 0)), Event(), list[str]()
+
+    def settle() -> None:
+        try:
+            while not stop.is_set():
+                writer.settle()
+        except Exception as error:
+            wrong.append(repr(error))
+
+    threads = [Thread(target=settle) for _ in range(3)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(2000):
+            writer.submit(frame)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(interval)
+    writer.close()
+    assert wrong == [] and len(taken) == 2000
+
+
 def test_a_writer_that_is_forgotten_leaves_no_thread() -> None:
     before = active_count()
     writer = Writer(SpatialMap(CAMERA, 500_000))
@@ -87,7 +118,8 @@ def test_readers_find_no_torn_point() -> None:
     def read() -> None:
         while not stop.is_set():
             with memory.reading():
-                pages = np.flatnonzero(points.page_count).astype(np.int32)
+                # Of a copy: numpy refuses to count what changes meanwhile.
+                pages = np.flatnonzero(points.page_count.copy()).astype(np.int32)
                 ids = points.living(pages)
                 place, colour = points.position[ids].copy(), points.colour[ids].copy()
                 again = points.position[ids], points.colour[ids]
@@ -105,7 +137,7 @@ def test_readers_find_no_torn_point() -> None:
     for thread in threads:
         thread.start()
     writer = Writer(memory)
-    for index in range(400):
+    for index in range(200):
         pose = standing(30.0 * (index % 7), 0, 37.0 * index)
         frame = shot(standing(0, 0, 37.0 * index), index, PILLAR)
         place = CAMERA.unproject(frame.depth, pose).astype(np.float32)

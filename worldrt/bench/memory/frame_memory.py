@@ -10,13 +10,12 @@ from worldrt.geometry.camera import Camera
 from worldrt.kernels.splat import splat
 from worldrt.memory.retrieval.find import find
 from worldrt.memory.retrieval.query import Candidates, Query
+from worldrt.memory.spatial import keyframes
 from worldrt.memory.spatial.frame import Splat
+from worldrt.memory.spatial.keyframes import PART
 from worldrt.memory.spatial.map import FULL_WEIGHT
 from worldrt.memory.spatial.memory import Recalled
 from worldrt.memory.spatial.surface import on_surface
-
-QUARTER = 4
-"""Pixels a side of the depths that retrieval looks at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,28 +157,16 @@ def ends(views: int) -> slice:
 
 def quarter(depth: NDArray[np.floating]) -> NDArray[np.float32]:
     """[..., y, x]: the depths [..., Y, X] at the pixels that retrieval looks at."""
-    rows, columns = (side // QUARTER * QUARTER for side in depth.shape[-2:])
-    found = depth[..., QUARTER // 2 : rows : QUARTER, QUARTER // 2 : columns : QUARTER]
+    rows, columns = (side // PART * PART for side in depth.shape[-2:])
+    found = depth[..., PART // 2 : rows : PART, PART // 2 : columns : PART]
     return found.astype(np.float32, copy=False)
-
-
-def quarter_camera(camera: Camera) -> Camera:
-    """The camera whose pixel centres are those that `quarter` takes."""
-    return Camera(
-        width=camera.width // QUARTER,
-        height=camera.height // QUARTER,
-        fx=camera.fx / QUARTER,
-        fy=camera.fy / QUARTER,
-        cx=camera.cx / QUARTER - 1 / 8,
-        cy=camera.cy / QUARTER - 1 / 8,
-    )
 
 
 class Quarters:
     """The candidates that all frames make, in arrays that double when they are full."""
 
     def __init__(self, camera: Camera) -> None:
-        self._camera = quarter_camera(camera)
+        self._camera = keyframes.quarter(camera)
         self._count = 0
         self._index = np.empty(64, np.int64)
         self._poses = np.empty((64, 4, 4))
