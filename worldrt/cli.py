@@ -84,6 +84,8 @@ class Render:
     depth: str = "room"
     """Depth of a picture to start from: an assumed room, plane:METRES, or a folder with a
     depth-estimation model for transformers."""
+    load_memory: Path | None = None
+    """Go on with the spatial memory of this folder; start where it was walked."""
     save_memory: Path | None = None
     """Save the spatial memory to this folder in the end, see `worldrt world`."""
     compare: bool = False

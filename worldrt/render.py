@@ -53,6 +53,7 @@ class Order:
         retrieval: how past frames are found, see `memory.retrieval.find`; None: the world's way.
         through_walls: keys may lead through walls that have been seen.
         depth: how the depth of a picture is found, see `open_start`.
+        load_memory: folder of a memory that the walk goes on with; None: an empty one.
         save_memory: folder that the spatial memory is saved to in the end; None: it is not.
         compare: show and score the truth beside it; needs a `seed:N` start.
         out: `.mp4` or `.mkv`.
@@ -71,6 +72,7 @@ class Order:
     retrieval: str | None
     through_walls: bool
     depth: str
+    load_memory: Path | None
     save_memory: Path | None
     compare: bool
     out: Path
@@ -131,7 +133,7 @@ def render(order: Order) -> Report:
         seed=order.seed,
         policy=order.policy,
         use=order.memory,
-        memory=world.places(order.retrieval),
+        memory=world.places(order.retrieval, order.load_memory),
     )
     step = None if order.through_walls else _solid(start, session.walls)
     truth = Truth(world, start) if order.compare else None

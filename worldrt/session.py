@@ -107,7 +107,8 @@ class Session:
         """[4, 4] where the camera stands."""
         self.frames = 0
         """Frames generated so far."""
-        self._now = 0  # frames walked so far, the start's included
+        # Frames walked so far: the memory's, if it was walked before, and the start's.
+        self._now = self.places.walked if self.places is not None else 0
         self._random = torch.Generator(world.device).manual_seed(seed)
         self._latent_camera = world.camera.scaled(1 / config.codec.stride)
         self._clock = Clock(self.cache)
@@ -291,7 +292,8 @@ class Session:
             rgb, depth, poses = rgb[held], depth[held], poses[held]
         early = len(poses) % size
         self._remember(rgb[:early], depth[:early], poses[:early])
-        self.pose, self._now = poses[max(early - 1, 0)], early
+        self.pose = poses[max(early - 1, 0)]
+        self._now += early
         for first in range(early, len(poses), size):
             block = slice(first, first + size)
             plan = self._choose(poses[block])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import worldrt
+from worldrt.atlas.store import load as load_map
 from worldrt.checkpoints.files import load_strict, read_tensors
 from worldrt.codec import Codec, build
 from worldrt.conditioning import CAMERA_CHANNELS, MASK_SIDE, spatial_channels
@@ -106,21 +107,30 @@ class World:
             )
         return replace(policy, mid=replace(mid, packer=self.packer))
 
-    def places(self, retrieval: str | None = None) -> Places:
-        """An empty spatial memory as this world's numbers say.
+    def places(self, retrieval: str | None = None, saved: Path | None = None) -> Places:
+        """A spatial memory as this world's numbers say.
 
         Args:
             retrieval: how past frames are found, see `memory.retrieval.find`; None: the world's
                 way.
+            saved: folder of a memory to go on with, see `atlas.store`; None: an empty one.
 
         Raises:
-            ConfigError: no such way.
+            ConfigError: no such way, or a memory of another camera or of other latents.
+            InputError, CorruptFile: the folder holds no memory that can be read.
         """
         config = self.config
         memory = config.memory
         if retrieval is not None:
             memory = msgspec.structs.replace(memory, retrieval=retrieval)
-        return Places(self.camera, memory, (config.codec.channels, *config.latent_size))
+        shape = config.codec.channels, *config.latent_size
+        map = None if saved is None else load_map(saved, self.camera)
+        check(
+            map is None or map.latent_shape == shape,
+            f"{saved} was saved with latents of {map and map.latent_shape}, world {config.name!r} "
+            f"has {shape}; load it in the world that it was saved from.",
+        )
+        return Places(self.camera, memory, shape, map)
 
     def pack(self, latents: Tensor) -> Tensor:
         """Packed tokens [B, P, E] of a block's clean latents [B, T, C, h, w]."""

@@ -187,7 +187,7 @@ class Keyframes:
         return self._candidates[1]
 
     def _gather(self) -> Candidates:
-        slots = np.flatnonzero(self.used)
+        slots = np.flatnonzero(self.used.copy())  # one moment of it, should another thread write
         slots = slots[np.argsort(self.index[slots], kind="stable")]
         return Candidates(
             ids=slots,

@@ -26,6 +26,7 @@ class Places:
         camera: of the frames and the views.
         config: bytes, and how keyframes are chosen.
         latent_shape: [C, h, w] of a frame's latent; None: frames can't be given back.
+        map: one that was walked before, to go on with; None: an empty one.
 
     Raises:
         ConfigError: the bytes do not suffice, or there is no such way to choose.
@@ -36,8 +37,10 @@ class Places:
         camera: Camera,
         config: MemoryConfig,
         latent_shape: tuple[int, int, int] | None = None,
+        map: SpatialMap | None = None,
     ) -> None:
-        self.map = SpatialMap(camera, round(config.budget_mb * 1e6), latent_shape)
+        budget = round(config.budget_mb * 1e6)
+        self.map = SpatialMap(camera, budget, latent_shape) if map is None else map
         self._method = find(config.retrieval)
         check(
             not isinstance(self._method, Oracle),
@@ -54,6 +57,15 @@ class Places:
     @property
     def nbytes(self) -> int:
         return self.map.nbytes
+
+    @property
+    def walked(self) -> int:
+        """Index above those of all frames that the map knows of: where a walk goes on."""
+        self._writer.settle()
+        points, keyframes = self.map.points, self.map.keyframes
+        last = max(int(points.written.max()), int(points.page_seen.max()))
+        known = len(points) > 0 or len(keyframes) > 0
+        return 1 + max(last, int(keyframes.index.max())) if known else 0
 
     def remember(
         self,

@@ -69,6 +69,7 @@ def order(world_folder: Path, tmp_path: Path) -> Order:
         retrieval=None,
         through_walls=False,
         depth="room",
+        load_memory=None,
         save_memory=None,
         compare=False,
         out=tmp_path / "walk.mp4",
@@ -214,6 +215,7 @@ def test_switches_take_effect_at_their_block(order: Order) -> None:
             "nothing to save to kept",
         ),
         ({"depth": "plane:4"}, ConfigError, "'room' has depths of its own, 'plane:4'"),
+        ({"load_memory": Path("nowhere")}, InputError, "nowhere"),
         ({"save_memory": Path("nowhere/memory")}, OutputError, "nowhere does not exist"),
         ({"compare": True}, ConfigError, "say --start seed:3"),
     ],
@@ -380,6 +382,18 @@ def test_the_memory_is_saved_and_can_be_loaded(order: Order, tmp_path: Path) -> 
     memory = load(folder)
     assert len(memory) == report.memory_points > 1000
     assert len(memory.keyframes) > 0
+
+
+def test_a_saved_memory_is_gone_on_with(order: Order, tmp_path: Path) -> None:
+    """What was made in the first walk is known at the second one's start."""
+    folder = tmp_path / "memory"
+    first = render(replace(order, path="J*36", save_memory=folder))
+    before = load(folder)
+    second = render(replace(order, path="J*36", load_memory=folder, save_memory=folder))
+    after = load(folder)
+    assert first.memory_points < second.memory_points < 1.2 * first.memory_points
+    assert after.keyframes.index.max() >= before.keyframes.index.max()
+    assert first.latents_sha256 != second.latents_sha256
 
 
 @pytest.mark.parametrize("use", list(MemoryUse))

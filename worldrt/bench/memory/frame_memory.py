@@ -93,13 +93,15 @@ class FrameMemory:
 
     def _rows(self, poses: NDArray[np.float64], count: int, now: int, recent: int) -> list[int]:
         truth, two = self._setting.truth, ends(len(poses))
+        # The last block of a course may reach beyond its end.
+        at = np.minimum(np.arange(now, now + len(poses)), 0 if truth is None else len(truth) - 1)
         query = Query(
             poses=poses[two],
             count=count,
             now=now,
             recent=recent,
             seed=self._setting.seed,
-            truth=None if truth is None else quarter(truth[now : now + len(poses)][two]),
+            truth=None if truth is None else quarter(truth[at[two]]),
         )
         return self._method.choose(query, self._seen.candidates(), None)
 

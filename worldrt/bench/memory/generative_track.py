@@ -4,7 +4,7 @@ import numpy as np
 
 from worldrt.bench.memory.course import Course
 from worldrt.bench.memory.setting import Setting
-from worldrt.bench.memory.systems import build
+from worldrt.bench.memory.systems import METHODS, STATIC, build
 from worldrt.bench.memory.truth import Truth
 from worldrt.bench.memory.video import Costs, Video
 from worldrt.config import MemoryUse
@@ -15,14 +15,23 @@ from worldrt.world import World
 
 OWN = "map"
 """The world's own memory, used as the world does."""
-CONTEXT = "map:context"
-"""The same, and nothing of its points is shown: recalled frames alone."""
+USES: dict[str, tuple[str | None, MemoryUse]] = {
+    "map:context": (None, MemoryUse.CONTEXT),
+    "map:both": (None, MemoryUse.BOTH),
+    "nearest:context": ("frames:nearest", MemoryUse.CONTEXT),
+    "montecarlo:context": ("frames:montecarlo", MemoryUse.CONTEXT),
+}
+"""Memories that recall frames into the context: which (None: the world's own), and what for."""
+DRAWN = tuple(f"frames:{method}" for method in METHODS)
+"""Memories whose chosen frames are drawn into the view."""
 
 
-def systems(world: World) -> tuple[str, ...]:
-    """Memories that a world is walked with."""
-    recalls = (CONTEXT,) if world.config.memory.recalled else ()
-    return "none", "frames:nearest", "frames:montecarlo", *recalls, OWN
+def systems(world: World, quick: bool) -> tuple[str, ...]:
+    """Memories that a world is walked with; of a quick run those that are judged."""
+    recalls = tuple(USES) if world.config.memory.recalled else ()
+    if quick:
+        return "none", "frames:nearest", "frames:montecarlo", *recalls[:1], OWN
+    return "none", STATIC, *DRAWN, *recalls, OWN
 
 
 def play(world: World, name: str, course: Course, truth: Truth, setting: Setting) -> Video:
@@ -46,13 +55,16 @@ def play(world: World, name: str, course: Course, truth: Truth, setting: Setting
         course.poses[:given],
         course.seed,
     )
-    use = MemoryUse.CONTEXT if name == CONTEXT else None
-    memory = None if name in (OWN, CONTEXT) else build(name, setting)
     costs = Costs()
     frames = truth.rgb.copy()
     shape = np.count_nonzero(course.scored), *truth.depth.shape[1:]
     depth, mask = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     rows = np.cumsum(course.scored) - 1  # of a scored frame, its row in these
+    if name == STATIC:
+        frames[given:] = truth.rgb[given - 1]
+        return Video(frames=frames, depth=depth, mask=mask, chosen={}, costs=costs)
+    kind, use = USES.get(name, (None if name == OWN else name, None))
+    memory = None if kind is None else build(kind, setting)
     with Session(world, start, seed=course.seed, use=use, memory=memory) as session:
         for chunk in follow(session, course.poses[given:]):
             at = given + chunk.first

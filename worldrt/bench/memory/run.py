@@ -125,7 +125,7 @@ def play(plan: Plan, out: Path, name: str) -> list[Outcome]:
         name: of the job.
     """
     job, world = Job.parse(name), World.load(plan.world)
-    names = SYSTEMS if job.track == "memory" else systems(world)
+    names = SYSTEMS if job.track == "memory" else systems(world, plan.quick)
     found = []
     for course in job.courses(world.config.motion, plan.quick):
         walked = Walked.record(course, world.camera, job.track)
@@ -143,11 +143,10 @@ def play(plan: Plan, out: Path, name: str) -> list[Outcome]:
 def _video(world: World, job: Job, walked: Walked, system: str) -> Video:
     """What one system makes of a course."""
     course, truth = walked.course, walked.truth
-    setting = Setting(camera=world.camera, budget=BUDGET, seed=job.seed)
+    setting = Setting(camera=world.camera, budget=BUDGET, seed=job.seed, truth=truth.depth)
     if job.track == "generative":
         shape = world.config.codec.channels, *world.config.latent_size
         return generate(world, system, course, truth, replace(setting, latent_shape=shape))
-    setting = replace(setting, truth=truth.depth)
     if course.movers is not None:
         setting = replace(setting, moving=truth.ids >= 0)
     if job.protocol != NOISY:
