@@ -10,6 +10,7 @@ what is worth least makes room.
 
 from contextlib import AbstractContextManager
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +39,8 @@ NOVEL = 0.12
 """A frame with a larger share of new pixels becomes a keyframe."""
 EXPLAINED = 0.7
 """And one of which keyframes have seen a smaller share."""
+RIM = 3
+"""Pixels around a thing that moves which are left out with it."""
 SPACING = 8
 """Frames from a keyframe to the next, at least."""
 KEYFRAMES = 1024
@@ -196,7 +199,9 @@ class SpatialMap:
         check_pose(frame.pose)
         known = np.isfinite(frame.depth) & (frame.depth > 0)
         if frame.moving is not None:
-            known &= ~frame.moving
+            # Beside a thing pixels are mixed with it, or lie in its shadow.
+            rim = np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)
+            known &= cv2.dilate(frame.moving.view(np.uint8), rim) == 0
         return np.where(known, frame.depth, 0).astype(np.float32)
 
     def _note(self, frame: Frame, sight: Sight) -> int:

@@ -6,6 +6,7 @@ least Bayesian information criterion chooses, so that a thing that stands still 
 and what repeats never runs away.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,10 @@ UNEXPLAINED = 0.7
 """Share of its spread that a wave leaves of a channel which does not follow it."""
 FINEST = 8
 """Times that a search is repeated around its best, twice as finely."""
+FARTHER = 2.0
+"""Times that a visit is longer than the last one if its law is asked."""
+HOLDS = 3.0
+"""Times its error by which a law may miss what a later glance saw, besides SWING."""
 DRIFT = 0.01
 """Metres a frame by which a place grows uncertain while unseen."""
 
@@ -50,8 +55,10 @@ DRIFT = 0.01
 class Law(NamedTuple):
     """Constant + slope t + waves of one period."""
 
+    begun: float
+    """Frame of the first sighting that it explains."""
     since: float
-    """Frame at which t is 0: the last sighting."""
+    """Frame at which t is 0: the last of them."""
     constant: NDArray[np.float64]
     """[4]"""
     slope: NDArray[np.float64]
@@ -83,16 +90,11 @@ class Law(NamedTuple):
         return float(np.hypot(np.linalg.norm(self.error[:3]), DRIFT * unseen))
 
 
-def last_visit(frames: NDArray[np.float64]) -> int:
-    """Row at which the last visit begins, of rising frames [N]."""
-    gaps = np.flatnonzero(np.diff(frames) > PAUSE)
-    return int(gaps[-1]) + 1 if len(gaps) else 0
-
-
 def still(history: NDArray[np.float64]) -> Law:
     """The law of what stays: the mean of the sightings [N, 5]."""
     mean = history[:, 1:].mean(axis=0)
     return Law(
+        begun=float(history[0, 0]),
         since=float(history[-1, 0]),
         constant=mean,
         slope=np.zeros(CHANNELS),
@@ -113,14 +115,38 @@ def fit(history: NDArray[np.float64]) -> Law:
     Source: Schwarz, Estimating the dimension of a model, 1978 (the criterion); VanderPlas,
     Understanding the Lomb-Scargle periodogram, 2018, section 6 (periods by least squares).
     """
+    last, longest = _visits(history[:, 0])
+    law = _fitted(history, last)
+    if longest.stop == last.stop:
+        return law
+    # A glance tells no law; that of a longer visit holds if it tells what the glance saw.
+    older = _fitted(history[: longest.stop], longest)
+    glance = history[last]
+    missed = np.sqrt(np.mean((older.at(glance[:, 0]) - glance[:, 1:]) ** 2, axis=0))
+    return older if np.all(missed < HOLDS * (older.error + NOISE) + SWING) else law
+
+
+def _visits(frames: NDArray[np.float64]) -> tuple[slice, slice]:
+    """Rows of the last visit, and of the longest one if that is far longer; frames [N] rising."""
+    edges = [0, *(np.flatnonzero(np.diff(frames) > PAUSE) + 1).tolist(), len(frames)]
+    visits = [slice(*pair) for pair in pairwise(edges)]
+    longest = max(visits, key=lambda visit: frames[visit][-1] - frames[visit][0])
+    spans = [frames[visit][-1] - frames[visit][0] for visit in (visits[-1], longest)]
+    return visits[-1], longest if FARTHER * spans[0] < spans[1] else visits[-1]
+
+
+def _fitted(history: NDArray[np.float64], visit: slice) -> Law:
+    """The law of the last visit of a history; those before it may sharpen its period."""
     since = history[-1, 0]
     time, values = history[:, 0] - since, history[:, 1:]
-    visit = slice(last_visit(history[:, 0]), None)
     near, seen = time[visit], values[visit]
     if len(seen) < LEAST:
         return still(history[-1:])
     rest = still(history[visit][-PAUSE:])
-    rest = rest._replace(error=np.sqrt(np.mean((seen - rest.constant) ** 2, axis=0)))
+    rest = rest._replace(
+        begun=float(history[visit][0, 0]),
+        error=np.sqrt(np.mean((seen - rest.constant) ** 2, axis=0)),
+    )
     basis = np.stack([np.ones_like(near), near], axis=1)
     line, error = _least_squares(basis, seen)
     straight = rest._replace(constant=line[0], slope=line[1], horizon=float(-near[0]), error=error)

@@ -12,7 +12,7 @@ from worldrt.memory.spatial.colours import hue_chroma_value
 from worldrt.memory.spatial.figures import Figures
 from worldrt.memory.spatial.focus import Rates, focus
 from worldrt.memory.spatial.fragments import Fragment
-from worldrt.memory.spatial.motion import PAUSE, Law, fit, last_visit, still
+from worldrt.memory.spatial.motion import PAUSE, Law, fit, still
 from worldrt.memory.spatial.posing import TRUSTED, Posed, posed, relative
 
 HISTORY = 256
@@ -105,13 +105,13 @@ class Tracks:
             law = fit(past[:, :5])
             position, colour, _, sighting = self._figures.of(slot)
             seen = self._history[slot, sighting % HISTORY]
-            recent = seen[:, 0] >= past[last_visit(past[:, 0]), 0]
+            recent = seen[:, 0] >= law.begun
             position, seen = position[recent], seen[recent]
             tints = hue_chroma_value(colour[recent] / np.float32(255))
             rates = focus(relative(position, seen, law), tints, seen[:, 0])
             if rates.yaw and np.linalg.norm(law.waves) < WOBBLE:
                 # As it turns, other sides of it are seen, which look like a movement.
-                law = still(past[last_visit(past[:, 0]) :, :5])
+                law = still(past[past[:, 0] >= law.begun, :5])
                 rates = focus(relative(position, seen, law), tints, seen[:, 0])
             self._known[slot] = Known(law, rates)
         return self._known[slot]
@@ -135,7 +135,7 @@ class Tracks:
         if vague or known.rates != (0.0, 0.0):
             # An error of the rates grows with time: what is long past would lie anywhere. And what
             # moves by no law that is known is shown as it was last seen.
-            since = past[-1, 0] - PAUSE if vague else past[last_visit(past[:, 0]), 0]
+            since = past[-1, 0] - PAUSE if vague else known.law.begun
             recent = seen[:, 0] >= since
             position, colour = position[recent], colour[recent]
             depth, seen = depth[recent], seen[recent]

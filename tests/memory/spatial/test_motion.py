@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worldrt.memory.spatial.motion import PAUSE, fit, last_visit, still
+from worldrt.memory.spatial.motion import PAUSE, fit, still
 
 HERE = np.array([1.0, 0.0, 3.0, 0.9])
 
@@ -95,7 +95,29 @@ def test_the_spread_grows_while_unseen() -> None:
     assert spreads == sorted(spreads) and spreads[0] < 0.03 and spreads[-1] > 1
 
 
-def test_visits_are_told_apart_by_pauses() -> None:
-    assert last_visit(np.arange(5.0)) == 0
-    assert last_visit(np.array([0.0, 1, 1 + PAUSE])) == 0
-    assert last_visit(np.array([0.0, 1, 2 + PAUSE, 3 + PAUSE, 90])) == 4
+@pytest.mark.parametrize("pause", [PAUSE, PAUSE + 1, 90])
+def test_a_glance_keeps_the_law_of_a_longer_visit(pause: int) -> None:
+    """After a pause four sightings tell nothing by themselves; what they fit goes on."""
+    way, glance = np.array([0.6, 0, -0.4, 0]), 31 + pause + np.arange(4.0)
+    frames = np.concatenate([np.arange(32.0), glance])
+    law = fit(sightings(frames, HERE + triangle(frames, 19.3)[:, None] * way, 0.005))
+    later = glance[-1] + np.arange(20.0)
+    truth = HERE + triangle(later, 19.3)[:, None] * way
+    assert np.abs(law.at(later) - truth).max() < 0.1
+    assert law.begun == 0
+
+
+def test_a_glance_that_sees_something_else_is_believed() -> None:
+    way = np.array([0.6, 0, -0.4, 0])
+    before, glance = np.arange(32.0), 90 + np.arange(4.0)
+    moved = HERE + [3.0, 0, 0, 0]
+    past = np.concatenate(
+        [
+            sightings(before, HERE + triangle(before, 19.3)[:, None] * way, 0.005),
+            sightings(glance, moved, 0.005),
+        ]
+    )
+    law = fit(past)
+    np.testing.assert_allclose(law.at(np.array([120.0]))[0], moved, atol=0.05)
+    assert law.begun >= 90
+

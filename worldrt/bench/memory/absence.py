@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldrt.bench.memory import ways
 from worldrt.config import MotionConfig
 from worldrt.errors import SimulatorError
 from worldrt.simulators.doom.maze import CELL, Maze
-from worldrt.simulators.movers import Movers, in_maze, seen
+from worldrt.simulators.movers import Mover, Movers, in_maze, seen
 
 VISIBLE = 32
 """Frames of looking before and after."""
@@ -24,8 +25,10 @@ KINDS = {
     "replaced": ("removed", "added"),
 }
 """What can be foreseen, and what can only be noticed."""
-ATTEMPTS = 40
+ATTEMPTS = 100
 """Seeds of toys tried at a place before the next place is."""
+LOW = 0.6
+"""Slope below which a floor is in sight at the bottom of a view."""
 SPREAD = math.radians(10)
 """Least angle between two toys, so that neither hides the other for long."""
 BACK_M = 2.0
@@ -115,14 +118,23 @@ def _set_up(
             places = np.array([mover.place for mover in movers.movers])
             away = places - views[0, :3, 3]
             bearings = np.sort(np.arctan2(away @ views[0, :3, 0], away @ views[0, :3, 2]))
-            if np.diff(bearings).min() >= SPREAD and all(
-                seen(maze, place, view) for place in places for view in views
+            if (
+                np.diff(bearings).min() >= SPREAD
+                and all(seen(maze, place, view) for place in places for view in views)
+                and all(_whole(mover, views[0]) for mover in movers.movers)
             ):
                 return near, far, movers
     raise SimulatorError(
         f"Maze {maze.seed} has no place where {len(kinds)} toys are seen from both ends of a "
         f"walk of {BACK_M} m; take another seed."
     )
+
+
+def _whole(mover: Mover, view: NDArray[np.float64]) -> bool:
+    """Whether a view of 90 degrees across and 64 down cuts nothing off a thing, wherever it goes."""
+    x, y, z = (mover.place - view[:3, 3]) @ view[:3, :3]
+    reach = math.hypot(mover.size[0], mover.size[2]) / 2 + math.hypot(mover.way[0], mover.way[2])
+    return abs(x) + math.sqrt(2) * reach < z and y < LOW * (z - reach)
 
 
 def _places(maze: Maze, random: np.random.Generator) -> Iterator[ways.Place]:
