@@ -173,12 +173,15 @@ class MemoryConfig(Config, frozen=True, kw_only=True):
     """Most past frames that are brought back into a block's context; 0: the model knows none."""
     retrieval: str = "coverage"
     """How they are chosen, `NAME` or `NAME:key=value,...`."""
+    entities: int = 0
+    """Most things that move and are followed, told by hiding what was known to be open; 0: all that
+    is seen stands still."""
 
     def __post_init__(self) -> None:
         check(
-            0 < self.budget_mb < math.inf and self.recalled >= 0,
-            "A memory needs room and recalls 0 frames or more, got a budget of "
-            f"{self.budget_mb:g} MB and {self.recalled} frames.",
+            0 < self.budget_mb < math.inf and min(self.recalled, self.entities) >= 0,
+            "A memory needs room, recalls 0 frames or more and follows 0 things or more, got a "
+            f"budget of {self.budget_mb:g} MB, {self.recalled} frames and {self.entities} things.",
         )
         check_use(self.use, self)
 

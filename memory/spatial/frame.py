@@ -15,7 +15,7 @@ class Frame(NamedTuple):
     """[Y, X] metres along z; 0 or not finite is unknown (sky)."""
     pose: NDArray[np.float64]
     """[4, 4] world_from_camera."""
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]  # nobody searches a frame
     """Frames walked before it, the start's included."""
     real: bool = True
     """It was seen, not generated."""

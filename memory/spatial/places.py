@@ -12,9 +12,11 @@ from worldrt.geometry.camera import Camera
 from worldrt.memory.retrieval.find import find
 from worldrt.memory.retrieval.oracle import Oracle
 from worldrt.memory.retrieval.query import Query
-from worldrt.memory.spatial.frame import Frame, Splat
+from worldrt.memory.spatial.entities import Entities
+from worldrt.memory.spatial.frame import Frame, Inserted, Splat
 from worldrt.memory.spatial.map import SpatialMap
 from worldrt.memory.spatial.memory import Recalled
+from worldrt.memory.spatial.moving import moving_mask
 from worldrt.memory.spatial.walls import Walls
 from worldrt.memory.spatial.writer import Writer
 
@@ -48,7 +50,8 @@ class Places:
             "session does not know; say coverage.",
         )
         self._walls = Walls(self.map.points)
-        self._writer = Writer(self.map)
+        self._entities = Entities(camera, config.entities) if config.entities else None
+        self._writer = Writer(self._insert)
 
     def __len__(self) -> int:
         self._writer.settle()
@@ -56,7 +59,8 @@ class Places:
 
     @property
     def nbytes(self) -> int:
-        return self.map.nbytes
+        entities = 0 if self._entities is None else self._entities.nbytes
+        return self.map.nbytes + entities
 
     @property
     def walked(self) -> int:
@@ -89,9 +93,11 @@ class Places:
         self._submit(rgb, depth, poses, known, first, latents)
 
     def view(self, poses: NDArray[np.float64], first: int) -> Splat:
-        del first  # nothing moves by itself in a map
         self._writer.settle()
-        return self.map.view(poses)
+        still = self.map.view(poses)
+        if self._entities is None:
+            return still
+        return self._entities.draw(still, poses, self.map.camera, range(first, first + len(poses)))
 
     def retrieve(
         self, poses: NDArray[np.float64], count: int, now: int, recent: int
@@ -120,6 +126,14 @@ class Places:
     def close(self) -> None:
         """End the thread; what was given before is taken in."""
         self._writer.close()
+
+    def _insert(self, frame: Frame) -> Inserted:
+        """Take in one frame: what moves goes to the entities, all else into the map."""
+        if self._entities is not None:
+            moving = moving_mask(frame.depth, self.map.view(frame.pose[None]))
+            self._entities.observe(frame.rgb, frame.depth, frame.pose, moving, frame.index)
+            frame = frame._replace(moving=moving)
+        return self.map.insert(frame)
 
     def _submit(
         self,

@@ -1,12 +1,12 @@
 """A thread that takes frames into a map, so that who hands them over goes on at once."""
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 
 from worldrt.errors import SessionClosed
 from worldrt.memory.spatial.frame import Frame, Inserted
-from worldrt.memory.spatial.map import SpatialMap
 
 ROOM = 64
 """Frames that may wait; who hands over one more waits itself."""
@@ -18,11 +18,11 @@ class Writer:
     Any thread may submit and settle, one after the other; an error comes out in one of them.
 
     Args:
-        map: nobody else writes to it.
+        insert: takes in one frame; nobody else writes to what it writes to.
     """
 
-    def __init__(self, map: SpatialMap) -> None:
-        self._map = map
+    def __init__(self, insert: Callable[[Frame], Inserted]) -> None:
+        self._insert = insert
         # Its thread ends with the pool: a writer that is merely forgotten leaves nothing behind.
         self._pool = ThreadPoolExecutor(1, "spatial-map")
         self._waiting: deque[Future[Inserted]] = deque()
@@ -41,7 +41,7 @@ class Writer:
                 raise SessionClosed("The map's writer is closed; open another one.")
             while len(self._waiting) >= ROOM or (self._waiting and self._waiting[0].done()):
                 self._waiting.popleft().result()
-            self._waiting.append(self._pool.submit(self._map.insert, frame))
+            self._waiting.append(self._pool.submit(self._insert, frame))
 
     def settle(self) -> None:
         """Wait until all frames are in.

@@ -102,6 +102,8 @@ def test_age_is_told_in_octaves_and_only_of_what_is_remembered() -> None:
     mask = np.ones_like(written)
     mask[:, :, -1] = 0
     empty = np.zeros_like(written)
-    found = ages(np.array([100, 101]), Splat(np.zeros((2, 1, 4, 3)), empty, mask, written))
+    found = ages(
+        np.array([100, 101]), Splat(np.zeros((2, 1, 4, 3), np.float32), empty, mask, written)
+    )
     wanted = [[0, 2 / 16, 6 / 16, 0], [0, np.log2(102) / 16, 1, 0]]
     torch.testing.assert_close(found[:, 0, 0], torch.tensor(wanted, dtype=torch.float32))

@@ -120,4 +120,3 @@ def test_a_glance_that_sees_something_else_is_believed() -> None:
     law = fit(past)
     np.testing.assert_allclose(law.at(np.array([120.0]))[0], moved, atol=0.05)
     assert law.begun >= 90
-

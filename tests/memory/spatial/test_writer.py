@@ -16,7 +16,7 @@ from worldrt.memory.spatial.writer import ROOM, Writer
 def test_settled_it_is_the_map_that_was_written_directly() -> None:
     frames = [shot(pose, index, PILLAR) for index, pose in enumerate(walk(20) * 2)]
     one, two = SpatialMap(CAMERA, 500_000), SpatialMap(CAMERA, 500_000)
-    writer = Writer(one)
+    writer = Writer(one.insert)
     for frame in frames:
         writer.submit(frame)
         two.insert(frame)
@@ -31,7 +31,7 @@ def test_submit_returns_at_once_until_there_is_no_room(monkeypatch: pytest.Monke
     memory = SpatialMap(CAMERA, 500_000)
     go, frame = Event(), shot(standing(0, 0, 0))
     monkeypatch.setattr(memory, "insert", lambda frame: go.wait())
-    writer = Writer(memory)
+    writer = Writer(memory.insert)
     for _ in range(ROOM):
         writer.submit(frame)
     more = Thread(target=writer.submit, args=(frame,))
@@ -46,7 +46,7 @@ def test_submit_returns_at_once_until_there_is_no_room(monkeypatch: pytest.Monke
 
 def test_errors_come_out_where_frames_go_in() -> None:
     memory = SpatialMap(CAMERA, 500_000)
-    writer = Writer(memory)
+    writer = Writer(memory.insert)
     good = shot(standing(0, 0, 0))
     writer.submit(good._replace(depth=good.depth[1:]))
     with pytest.raises(ShapeError, match="depth has shape"):
@@ -67,7 +67,12 @@ def test_many_may_settle_while_one_submits(monkeypatch: pytest.MonkeyPatch) -> N
     memory = SpatialMap(CAMERA, 500_000)
     taken: list[Frame] = []
     monkeypatch.setattr(memory, "insert", taken.append)
-    writer, frame, stop, wrong = Writer(memory), shot(standing(0, 0, 0)), Event(), list[str]()
+    writer, frame, stop, wrong = (
+        Writer(memory.insert),
+        shot(standing(0, 0, 0)),
+        Event(),
+        list[str](),
+    )
 
     def settle() -> None:
         try:
@@ -95,7 +100,7 @@ def test_many_may_settle_while_one_submits(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_writer_that_is_forgotten_leaves_no_thread() -> None:
     before = active_count()
-    writer = Writer(SpatialMap(CAMERA, 500_000))
+    writer = Writer(SpatialMap(CAMERA, 500_000).insert)
     writer.submit(shot(standing(0, 0, 0)))
     writer.settle()
     thread = next(iter(writer._pool._threads))
@@ -136,7 +141,7 @@ def test_readers_find_no_torn_point() -> None:
     threads = [Thread(target=read), Thread(target=read), Thread(target=view)]
     for thread in threads:
         thread.start()
-    writer = Writer(memory)
+    writer = Writer(memory.insert)
     for index in range(200):
         pose = standing(30.0 * (index % 7), 0, 37.0 * index)
         frame = shot(standing(0, 0, 37.0 * index), index, PILLAR)

@@ -131,7 +131,7 @@ def _set_up(
 
 
 def _whole(mover: Mover, view: NDArray[np.float64]) -> bool:
-    """Whether a view of 90 degrees across and 64 down cuts nothing off a thing, wherever it goes."""
+    """Whether a view of 90 degrees across cuts nothing off a thing, wherever it goes."""
     x, y, z = (mover.place - view[:3, 3]) @ view[:3, :3]
     reach = math.hypot(mover.size[0], mover.size[2]) / 2 + math.hypot(mover.way[0], mover.way[2])
     return abs(x) + math.sqrt(2) * reach < z and y < LOW * (z - reach)

@@ -1,0 +1,82 @@
+"""A session's memory: what moves is told apart from what stands, and goes on while unseen."""
+
+import numpy as np
+import pytest
+
+from tests.toyroom import CAMERA, EYE, look, room, toy
+from worldrt.config import MemoryConfig
+from worldrt.errors import ConfigError, InputError
+from worldrt.memory.spatial.places import Places
+from worldrt.simulators.movers import Movers
+
+SEEN = 48
+"""Frames for which the toy is watched; before them the empty room is."""
+
+
+def walked(entities: int) -> tuple[Places, Movers]:
+    """A memory that has seen an empty room, and then a toy going to and fro in it."""
+    places = Places(CAMERA, MemoryConfig(budget_mb=8.0, entities=entities))
+    movers = Movers([toy("ping-pong", seed=1)])
+    rgb, depth = room(EYE)
+    for frame in range(10):
+        places.remember(rgb[None], depth[None], EYE[None], frame)
+    for frame in range(10, 10 + SEEN):
+        rgb, depth, _ = look(movers, frame)
+        places.remember(rgb[None], depth[None], EYE[None], frame)
+    return places, movers
+
+
+def error(places: Places, movers: Movers, frame: int) -> float:
+    """Mean difference of colours where the toy is at a frame."""
+    rgb, _, ids = look(movers, frame)
+    shown = places.view(EYE[None], frame).rgb[0]
+    return float(np.abs(255 * shown - rgb)[ids >= 0].mean())
+
+
+def test_what_moves_goes_on_while_nobody_looks() -> None:
+    followed, movers = walked(4)
+    plain, _ = walked(0)
+    later = range(10 + SEEN + 20, 10 + SEEN + 40, 4)
+    alive = [error(followed, movers, frame) for frame in later]
+    dead = [error(plain, movers, frame) for frame in later]
+    assert np.mean(alive) < 0.5 * np.mean(dead)
+    assert followed.nbytes > plain.nbytes
+
+
+def test_what_moves_never_becomes_a_point() -> None:
+    """Seen without its entities, the map shows the empty room."""
+    followed, _ = walked(4)
+    followed.view(EYE[None], 0)
+    still = followed.map.view(EYE[None])
+    rgb, _ = room(EYE)
+    known = still.mask[0] > 0.9
+    assert known.mean() > 0.9
+    assert np.abs(255 * still.rgb[0] - rgb)[known].mean() < 3
+
+
+def test_it_goes_on_above_all_frames_that_it_knows_of() -> None:
+    places, _ = walked(0)
+    assert places.walked == 10 + SEEN
+    assert Places(CAMERA, MemoryConfig(budget_mb=8.0)).walked == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"retrieval": "oracle"}, "needs the true depth"),
+        ({"retrieval": "nearset"}, "did you mean 'nearest'"),
+        ({"budget_mb": 0.01}, "can't hold a keyframe"),
+    ],
+)
+def test_nonsense_is_refused(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Places(CAMERA, MemoryConfig(**change))  # type: ignore[arg-type]
+
+
+def test_a_bad_pose_is_told_at_the_next_question() -> None:
+    places = Places(CAMERA, MemoryConfig(budget_mb=8.0))
+    rgb, depth = room(EYE)
+    places.remember(rgb[None], depth[None], 2 * EYE[None], 0)
+    with pytest.raises(InputError):
+        places.view(EYE[None], 1)
+    places.close()
