@@ -170,9 +170,15 @@ PARTS = (
     Part(
         name="Open3D",
         probe=version("open3d"),
-        purpose="views and exports point clouds",
+        purpose="makes a mesh of a saved spatial memory",
         remedy=f"{PIP} open3d",
         libraries=("libusb-1.0.so.0", "libGL.so.1", "libX11.so.6", "libgomp.so.1"),
+    ),
+    Part(
+        name="transformers",
+        probe=version("transformers"),
+        purpose="tells the depth of a picture that a walk starts from",
+        remedy=f"{PIP} transformers",
     ),
     Part(
         name="Chromium",

@@ -33,7 +33,8 @@ from worldrt.geometry.camera import Camera
 from worldrt.memory.retrieval.find import find
 from worldrt.memory.retrieval.query import Candidates, Method, Query
 from worldrt.memory.spatial.frame import Frame
-from worldrt.memory.spatial.map import SpatialMap
+from worldrt.memory.spatial.keyframes import Keyframes
+from worldrt.memory.spatial.map import KEYFRAMES, SpatialMap
 from worldrt.memory.spatial.surface import filled
 
 INSERTS = 500
@@ -45,8 +46,8 @@ PATIENCE = 3.0
 MEGABYTE = 1_000_000
 PIXEL_BYTES = 7
 """RGB and depth, of what keeps all frames."""
-MILLION_BYTES = 66 * MEGABYTE
-"""Budget of the map of a million points and its keyframes: it is nearly full with them."""
+POINT_BYTES = 63
+"""Of the map of a million points, which is nearly full with them; its keyframes come on top."""
 
 
 def measure_scale(
@@ -150,7 +151,8 @@ def measure_million(folder: Path, points: int = 1_000_000) -> Million:
         points: wanted.
     """
     town = Town()
-    memory = SpatialMap(town.camera, MILLION_BYTES * points // MEGABYTE)
+    kept = min(KEYFRAMES * Keyframes.bytes_of(town.camera, None), POINT_BYTES * points // 3)
+    memory = SpatialMap(town.camera, POINT_BYTES * points + kept)
     inserts, walked = deque[float](maxlen=2 * PLACES), []
 
     def insert(sight: Sight) -> None:
