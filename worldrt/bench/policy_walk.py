@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from worldrt.bench.compare import LEAST
 from worldrt.bench.course import Course
 from worldrt.bench.drift import capped_psnr
+from worldrt.config import MemoryUse
 from worldrt.render import follow
 from worldrt.session import Session
 from worldrt.world import World
@@ -63,7 +64,8 @@ def walk(world: World, course: Course, policy: str, most_context: int) -> Policy
     tokens = world.cache_shape.tokens
     chunks: list[NDArray[np.uint8]] = []
     blocks: list[Block] = []
-    with Session(world, course.start, policy=policy) as session:
+    # Recalled frames would stand beside every policy alike.
+    with Session(world, course.start, policy=policy, use=MemoryUse.SPLAT) as session:
         for chunk in follow(session, course.poses):
             # By now the block's own frames have joined the context; it did not attend to them so.
             held = sum(part.tokens for part in chunk.partitions.values())
