@@ -38,7 +38,7 @@ def pluecker(
     rotation, origin = relative[:, :3, :3], relative[:, :3, 3]
     both = np.concatenate([rotation, cross_matrix(origin) @ rotation], axis=1)  # [F, 6, 3]
     rays = both.reshape(-1, 3) @ directions.T  # float64: far from the origin moments are large
-    return rays.astype(np.float32).reshape(-1, 6, camera.height, camera.width)
+    return rays.astype(np.float32).reshape(len(rays) // 6, 6, camera.height, camera.width)
 
 
 def octaves(values: NDArray[np.floating], count: int) -> NDArray[np.floating]:
@@ -69,4 +69,4 @@ def octaves(values: NDArray[np.floating], count: int) -> NDArray[np.floating]:
         angle = values * values.dtype.type(2**octave * np.pi)
         np.sin(angle, out=result[:, 1 + 2 * octave])
         np.cos(angle, out=result[:, 2 + 2 * octave])
-    return result.reshape(frames, -1, *size)
+    return result.reshape(frames, (1 + 2 * count) * channels, *size)

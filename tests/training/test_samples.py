@@ -1,5 +1,6 @@
 """Samples for training: right shapes, the right past, and holes where nothing is remembered."""
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from tests.tiny import BLOCK, CAMERA
 from worldrt.codec import Codec
 from worldrt.conditioning import CAMERA_CHANNELS, spatial_channels, spatial_maps
+from worldrt.config import MemoryUse
 from worldrt.geometry.camera import Camera
 from worldrt.training.samples import BLOCKS, Sample, SampleBuilder, Samples, held_out
 from worldrt.training.trainer import WorldRecipe
@@ -55,6 +57,15 @@ def test_shapes_say_what_the_transformer_takes(world: World, builder: SampleBuil
     assert sample.recalled_camera.shape == (2, CAMERA_CHANNELS, 6, 8)
     assert 0 <= sample.hole.min() and sample.hole.max() <= 1
     assert all(torch.isfinite(tensor).all() for tensor in sample.tensors())
+
+
+def test_a_world_that_recalls_nothing_has_samples_without(world: World) -> None:
+    memory = msgspec.structs.replace(world.config.memory, use=MemoryUse.SPLAT, recalled=0)
+    config = msgspec.structs.replace(world.config, memory=memory)
+    builder = SampleBuilder(Corridor(), config, world.codec)  # pyright: ignore[reportArgumentType]
+    sample = builder.draw(0, np.random.default_rng(0))
+    assert sample.recalled.shape == (0, world.config.codec.channels, 6, 8)
+    assert sample.recalled_camera.shape == (0, CAMERA_CHANNELS, 6, 8)
 
 
 def test_the_same_generator_draws_the_same_sample(world: World) -> None:
