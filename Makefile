@@ -16,6 +16,9 @@ demo: install  ## render a 12-second walk to out/demo.mp4
 	@mkdir -p out
 	$(BIN)/worldrt render $(DEMO)
 
+play: install  ## walk through the shipped world in a browser
+	$(BIN)/worldrt play
+
 test: install  ## run the whole test suite
 	$(BIN)/pytest --durations=5
 
@@ -50,4 +53,4 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: help install demo test test-fast style types bench clean
+.PHONY: help install demo play test test-fast style types bench clean

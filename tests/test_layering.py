@@ -24,8 +24,8 @@ LAYERS = (
     {"simulators"},
     {"sampler", "forecast", "world", "starts"},
     {"history", "rollout", "recall", "schedule", "clock"},
-    {"session", "chunk", "snapshot"},
-    {"render", "tally", "server", "workers", "bench", "training", "doctor", "client"},
+    {"session", "chunk", "actions", "snapshot"},
+    {"render", "replay", "tally", "server", "workers", "bench", "training", "doctor", "client"},
     {"cli"},
     {"__init__", "__main__"},
 )

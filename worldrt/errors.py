@@ -14,6 +14,8 @@ WorldrtError
 │   └── CorruptFile
 ├── SimulatorError         the ground-truth world refused a pose or a map
 ├── BackendUnavailable     a package or device that this machine lacks
+├── ProtocolError          bytes of the wire that make no sense
+├── ServerError            a server that can't begin, or ended a connection
 └── SessionClosed          a step after the end
 
 Each is one sentence with the numbers in it and what to do; the numbers are attributes as well where
@@ -138,6 +140,14 @@ class BackendUnavailable(WorldrtError):
 
     def __str__(self) -> str:
         return f"{self.what} is not available here; {self.remedy}."
+
+
+class ProtocolError(WorldrtError):
+    """Bytes from the other side of the wire that make no sense."""
+
+
+class ServerError(WorldrtError):
+    """A server that can't begin, can't be reached or ended the connection."""
 
 
 class SessionClosed(WorldrtError):

@@ -1,0 +1,1 @@
+"""The wire between server and clients: `worldrt.v1`, parsed and written where no socket is."""
