@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from worldrt.config import check
+
 
 @dataclass(frozen=True, kw_only=True)
 class BenchWorld:
@@ -154,6 +156,7 @@ class BenchMemory:
 
         console = Console(width=None if sys.stdout.isatty() else WIDTH)
         if self.frames is not None:
+            self._check_alone()
             report = bench_folder(self.frames, self.out)
             console.print(folder_table(report))
         else:
@@ -161,6 +164,63 @@ class BenchMemory:
             report = bench_memory(plan, self.out)
             for table in tables(report):
                 console.print(table)
+        print(msgspec.json.encode(report).decode())
+
+    def _check_alone(self) -> None:
+        """Raise ConfigError where a walk is described and none is walked."""
+        described = {
+            "--quick": self.quick,
+            "--track": self.track != "both",
+            "--protocols": bool(self.protocols),
+            "--seeds": self.seeds is not None,
+        }
+        given = [name for name, said in described.items() if said]
+        check(
+            not given,
+            f"A video is scored as it is: {', '.join(given)} with --frames means nothing; leave "
+            f"{'it' if len(given) == 1 else 'them'} out.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSpeed:
+    """State what a block must cost on this machine, measure it, and show the gap."""
+
+    world: str | None = None
+    """A shipped world, or a folder; default: --model."""
+    model: str = "small"
+    """A size with random weights: wan-1.3b, wan-14b or small (384 wide, 6 layers)."""
+    size: tuple[int, int] = (208, 128)
+    """Width and height of a model's frames in pixels."""
+    policy: str | None = None
+    """Cache policy; default: the world's own, or the last frames of --context."""
+    context: int = 9
+    """Latent frames that a model's cache keeps."""
+    steps: int = 4
+    """Denoising steps of a model; the clean pass comes on top."""
+    dtype: str = "fp32"
+    """Of a model: fp32 or bf16."""
+    device: str | None = None
+    """cpu or cuda; default: cuda where there is one."""
+    blocks: int = 20
+    """How many are timed."""
+    plain: bool = False
+    """Time a straightforward loop (everything put together anew each pass, rotation in float64)
+    with the same model beside it, in turns."""
+    trace: Path | None = None
+    """Write a Chrome trace of three blocks to this file."""
+    out: Path | None = None
+    """Write the report to this file, too."""
+
+    def run(self) -> None:
+        from dataclasses import asdict
+
+        import msgspec
+        from rich.console import Console
+
+        from worldrt.bench.speed.run import Order, bench_speed
+
+        report = bench_speed(Order(**asdict(self)), Console(highlight=False))
         print(msgspec.json.encode(report).decode())
 
 
@@ -174,6 +234,7 @@ class Bench:
         | Annotated[BenchPolicies, tyro.conf.subcommand("policies")]
         | Annotated[BenchGrowth, tyro.conf.subcommand("growth")]
         | Annotated[BenchMemory, tyro.conf.subcommand("memory")]
+        | Annotated[BenchSpeed, tyro.conf.subcommand("speed")]
     )
     """What to measure."""
 
