@@ -79,7 +79,7 @@ class Transformer(nn.Module):
         expected = (config.text_len, config.text_dim)
         if not config.text_dim or prompt.shape[1:] != expected:
             raise ShapeError("prompt", prompt.shape, f"[B, {expected[0]}, {expected[1]}]")
-        rows = self.text(prompt)
+        rows = self.text(prompt.type_as(self.patch.weight))
         return [layer.cross.keys(rows) for layer in self.each_layer()]
 
     def read_conditions(self, camera: Tensor | None, spatial: Tensor | None) -> Tensor | None:
@@ -128,20 +128,22 @@ class Transformer(nn.Module):
             text: from `read_text`.
 
         Returns:
-            [B, T, C, h, w]: what the sampler takes it for (flow, clean latents or a residual).
+            [B, T, C, h, w]: what the sampler takes it for (flow, clean latents or a residual), in
+            the latents' dtype, whatever that of the weights.
 
         Raises:
             ShapeError: latents that do not fit the model.
         """
         cell = self.config.patch
         x = self.run_tokens(self.embed(latents, conditions), timesteps, context, text)
-        return rearrange(
+        output = rearrange(
             self.head(x, self._level(timesteps)),
             "B T (h w) (p q C) -> B T C (h p) (w q)",
             h=latents.shape[3] // cell,
             p=cell,
             q=cell,
         )
+        return output.type_as(latents)
 
     def embed(self, latents: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Latents as tokens.
@@ -193,7 +195,8 @@ class Transformer(nn.Module):
         return self.time(sinusoid(timesteps, self.config.freq_dim).type_as(self.patch.weight))
 
     def _patches(self, maps: Tensor) -> Tensor:
-        side = self.config.patch
+        """Squares of latents or maps as rows, in the dtype of the weights."""
+        side, maps = self.config.patch, maps.type_as(self.patch.weight)
         return rearrange(maps, "B T C (h p) (w q) -> B T (h w) (C p q)", p=side, q=side)
 
     def each_layer(self) -> list[Layer]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.peak import peak
+from worldrt.kernels import attention
 from worldrt.kernels.attention import KEYS, Part, attend, attend_parts
 
 
@@ -40,6 +41,46 @@ def test_definition(batch: int, length: int, keys: int, heads: int, dim: int, bi
     got = attend(query, key, value, bias)
     assert got.shape == query.shape
     np.testing.assert_allclose(got.numpy(), defined(query, key, value, bias), atol=2e-6)
+
+
+@pytest.mark.parametrize("batch, length, keys, heads, dim", SIZES)
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("logits", [1, 40, 2**21])
+def test_definition_in_half_the_precision(
+    batch: int,
+    length: int,
+    keys: int,
+    heads: int,
+    dim: int,
+    biased: bool,
+    logits: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In tiles of any size; three digits are what bfloat16 has."""
+    monkeypatch.setattr(attention, "LOGITS", logits)
+    query = normal(batch, length, heads, dim, seed=1).bfloat16()
+    key, value = (normal(batch, keys, heads, dim, seed=n).bfloat16() for n in (2, 3))
+    bias = normal(1, 1, length, keys, seed=4).bfloat16() if biased else None
+    got = attend(query, key, value, bias)
+    assert got.shape == query.shape and got.dtype is torch.bfloat16
+    want = defined(query, key, value, bias)
+    assert np.abs(got.double().numpy() - want).mean() < 0.01 * np.abs(want).mean()
+
+
+def test_half_the_precision_knows_bool_masks_and_strides() -> None:
+    query, key, value = (normal(2, 6, 3, 8, seed=n).bfloat16() for n in range(3))
+    strided = torch.stack([key, value], dim=3)
+    mask = torch.tril(torch.ones(6, 6, dtype=torch.bool))
+    got = attend(query, strided[..., 0, :], strided[..., 1, :], mask)
+    want = attend(query.float(), key.float(), value.float(), mask)
+    torch.testing.assert_close(got.float(), want, atol=0.03, rtol=0.03)
+
+
+def test_half_the_precision_is_trained_all_the_same() -> None:
+    query, key, value = (normal(1, 5, 2, 8, seed=n).bfloat16() for n in range(3))
+    query.requires_grad_()
+    attend(query, key, value).sum().backward()
+    assert query.grad is not None and bool(query.grad.isfinite().all())
 
 
 def test_minus_infinity_removes_a_key_whatever_it_holds() -> None:

@@ -15,6 +15,8 @@ from worldrt.errors import (
     MissingTensor,
     OutputError,
     PathError,
+    ProtocolError,
+    ServerError,
     SessionClosed,
     ShapeError,
     ShapeMismatch,
@@ -33,6 +35,8 @@ PLAIN = (
     CacheError,
     CheckpointError,
     SimulatorError,
+    ProtocolError,
+    ServerError,
     SessionClosed,
 )
 """Errors whose sentence is written where they are raised."""
@@ -110,6 +114,7 @@ def test_the_numbers_are_attributes() -> None:
     assert (other.name, other.got, other.expected) == ("head", (3,), (4,))
     corrupt = CorruptFile(WEIGHTS, "cut")
     assert (corrupt.path, corrupt.why) == (WEIGHTS, "cut")
+    assert (ServerError("Gone.").code, ServerError("Gone.", 4010).code) == (None, 4010)
     lacking = BackendUnavailable("ViZDoom", "buy it")
     assert (lacking.what, lacking.remedy) == ("ViZDoom", "buy it")
 

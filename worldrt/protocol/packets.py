@@ -22,6 +22,8 @@ HEADER = struct.Struct("<4sBBHIIIHHIHHQQHHHHII")
 POSE = struct.Struct("<8f")
 DEPTH = struct.Struct("<HH")
 NOTES = struct.Struct("<I")
+_SENT, _SENT_AT = struct.Struct("<Q"), struct.calcsize("<4sBBHIIIHHIHHQ")
+_QUEUE, _QUEUE_AT = struct.Struct("<H"), struct.calcsize("<4sBBHIIIHHIHHQQHHH")
 MOST_MS = 2**16 - 1
 """Milliseconds that a header's stage can tell; longer ones read so."""
 DIOPTRE = 4096
@@ -75,9 +77,11 @@ class Header:
     coding: Coding = Coding.JPEG
     flags: Flag = Flag(0)
     epoch: int = 0
+    """As `Ready` told it."""
     frame: int = 0
     """Index since the start of the walk."""
     chunk: int = 0
+    """Index of its chunk since the start of the walk."""
     index: int = 0
     """In the chunk, from 0."""
     count: int = 1
@@ -85,18 +89,20 @@ class Header:
     seq: int = 0
     """Newest input that the frame obeys; 0: none."""
     width: int = 0
+    """Pixels of the picture, as the following."""
     height: int = 0
     pts_us: int = 0
     """When it is to be shown, from the first frame of the epoch on."""
     sent_us: int = 0
     """By the server's clock."""
     generate_ms: int = 0
-    """Of its chunk, as the following three."""
+    """Milliseconds that its chunk took, as the following three."""
     decode_ms: int = 0
     encode_ms: int = 0
     queue_ms: int = 0
     """From the frames being there to sending, coding aside."""
     payload_bytes: int = 0
+    """What follows the header."""
     crc: int = 0
     """CRC-32 of the payload."""
 
@@ -191,6 +197,14 @@ def write_header(head: Header) -> bytes:
     )
 
 
+def stamped(packet: bytes, sent_us: int, queue_ms: float) -> bytearray:
+    """A copy of a packet that says when it is sent; its checksum, of the payload alone, holds."""
+    copy = bytearray(packet)
+    _SENT.pack_into(copy, _SENT_AT, sent_us)
+    _QUEUE.pack_into(copy, _QUEUE_AT, min(round(queue_ms), MOST_MS))
+    return copy
+
+
 def read_packet(data: bytes) -> Packet:
     """Parse a packet.
 
@@ -205,7 +219,9 @@ def read_packet(data: bytes) -> Packet:
         raise ProtocolError(f"A packet begins with {magic!r}, expected {MAGIC!r}.")
     try:
         named = dict(zip(_FIELDS, rest, strict=True))
-        header = Header(kind=Kind(kind), coding=Coding(coding), flags=Flag(flags), **named)
+        # An unknown flag is passed over; Python would remember each combination of them.
+        known = Flag(flags & sum(Flag))
+        header = Header(kind=Kind(kind), coding=Coding(coding), flags=known, **named)
     except ValueError as error:
         raise ProtocolError(f"A packet can't be read ({error}); renew the client.") from error
     payload = memoryview(data)[HEADER.size :]

@@ -20,7 +20,9 @@ class PolicyInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A cache policy that can be chosen."""
 
     name: str
+    """What `Start` and `Policy` call it."""
     summary: str
+    """One sentence."""
     modes: tuple[str, ...]
     """Changes of scene that it supports."""
 
@@ -30,10 +32,13 @@ class WorldInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     summary: str
+    """One sentence."""
     fps: float
+    """Frames a second on the screen."""
     block_frames: int
     """Frames that are generated together and obey one input."""
     lens: Lens
+    """Of each frame."""
     move_step: float
     """Metres a frame of a held key."""
     turn_step: float
@@ -41,26 +46,33 @@ class WorldInfo(msgspec.Struct, frozen=True, kw_only=True):
     pitch_limit: float
     """Degrees; 0: the camera stays level."""
     takes_text: bool
+    """Whether it heeds a `Prompt`."""
     starts: tuple[str, ...]
+    """Where a walk may begin; the first one if none is asked for."""
     policy: str
     """Its own."""
     policies: tuple[PolicyInfo, ...]
+    """All that may be chosen."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the server allows."""
 
     idle_s: float
+    """Seconds without a key after which a session ends."""
     lifetime_s: float
+    """Seconds after which a session ends in any case."""
     detach_s: float
     """Seconds that a session waits for its client to come back."""
     record_s: float
+    """Seconds that a recording may be long."""
 
 
 class Welcome(Message, frozen=True, kw_only=True):
     """The answer to `Hello`."""
 
     version: str
+    """That both speak."""
     server: str
     """`worldrt` and its release."""
     session: str
@@ -85,6 +97,7 @@ class Queue(Message, frozen=True, kw_only=True):
     position: int
     """1: the next to come in."""
     waiting: int
+    """How many wait in all."""
     eta_s: float | None
     """Seconds until a place must become free by the limits; None: nobody knows."""
 
@@ -93,9 +106,11 @@ class Loading(Message, frozen=True, kw_only=True):
     """What is being made ready; sent again at least every two seconds."""
 
     stage: str
+    """A few words for a person."""
     fraction: float
     """0 to 1."""
     eta_s: float | None
+    """Seconds that are left; None: nobody knows."""
 
 
 class Ready(Message, frozen=True, kw_only=True):
@@ -106,10 +121,12 @@ class Ready(Message, frozen=True, kw_only=True):
     start: str
     seed: int
     policy: str
+    """With its options, if it was given any."""
     frame: int
     """Index of the next frame."""
     paused: bool
     codec: Codec
+    """How this connection is served, as the following two: see `Settings`."""
     max_lead_ms: int
     delivery: Delivery
     assumed: str
@@ -122,8 +139,11 @@ class Applied(Message, frozen=True, kw_only=True):
     """An input has become a block; times by the server's clock."""
 
     seq: int
+    """Of the `Input`: the newest that the block obeys."""
     chunk: int
+    """Index of the block, as in the headers of its frames."""
     received_us: Micros
+    """When the input came."""
     latched_us: Micros
     """When the block began with it."""
     done_us: Micros
@@ -134,7 +154,9 @@ class Receipt(Message, frozen=True, kw_only=True):
     """What became of a prompt, a switch or a policy."""
 
     id: int
+    """Of the request."""
     state: State
+    """First received, then applied; or refused."""
     chunk: int | None = None
     """The first block that it holds for."""
     why: str = ""
@@ -146,6 +168,7 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     frames: int
+    """Latent frames in it."""
     tokens: int
     bytes: int
 
@@ -154,6 +177,7 @@ class Stats(Message, frozen=True, kw_only=True):
     """How it goes; twice a second."""
 
     chunk: int
+    """Index of the newest block."""
     fps: float
     """Frames a second that were generated of late."""
     capacity_fps: float
@@ -164,13 +188,16 @@ class Stats(Message, frozen=True, kw_only=True):
     evicted: int
     """Latent frames that have left the cache."""
     points: int
+    """Of the spatial memory, as the following two."""
     keyframes: int
     memory_bytes: int
     lead_ms: float
     """Milliseconds of frames ahead of the screen."""
     dropped: int
+    """Frames that this connection was too slow for."""
     spectators: int
     rss_bytes: int
+    """Memory of the server's process."""
 
 
 class Recording(Message, frozen=True, kw_only=True):
@@ -178,6 +205,7 @@ class Recording(Message, frozen=True, kw_only=True):
 
     on: bool
     frames: int = 0
+    """Recorded so far."""
     url: str = ""
     """Where the finished one can be fetched, once it is."""
     why: str = ""
@@ -200,15 +228,18 @@ class Fault(Message, frozen=True, kw_only=True, tag="error"):
     """Something went wrong; if it ends the connection, a close with the same code follows."""
 
     code: int
+    """Of the close."""
     text: str
     """One sentence."""
     retryable: bool = False
+    """Whether to come back by oneself."""
 
 
 class ClockIs(Message, frozen=True, kw_only=True, tag="clock"):
     """The answer to `Clock`."""
 
     t0_us: Micros
+    """As it was asked."""
     t1_us: Micros
     """When it came, by the server's clock."""
     t2_us: Micros

@@ -53,7 +53,8 @@ class Input(Message, frozen=True, kw_only=True):
     next. Sent on change, and every HEARTBEAT_S while anything is held."""
 
     seq: Count
-    """Rises with each input of a connection; an older one that comes late is passed over."""
+    """From 1, rises with each input of a connection; an older one that comes late is passed
+    over."""
     t_us: Micros
     """When the newest key went down or up."""
     keys: Annotated[int, Meta(ge=0, lt=2**16)] = 0
@@ -69,6 +70,7 @@ class Prompt(Message, frozen=True, kw_only=True):
     """Say what the world shall be, from the next block on."""
 
     id: Count
+    """The client's own; receipts repeat it."""
     text: Annotated[str, Meta(max_length=MAX_PROMPT)]
     mode: Name = "recache"
     """What becomes of the cache, as in `Switch`."""
@@ -78,14 +80,16 @@ class Switch(Message, frozen=True, kw_only=True):
     """Change the scene before the next block."""
 
     id: Count
+    """As in `Prompt`."""
     mode: Name
-    """One of `Welcome.world.modes` of the policy."""
+    """One of those that `Welcome.world` tells of the policy."""
 
 
 class Policy(Message, frozen=True, kw_only=True):
     """Go on under another cache policy from the next block on."""
 
     id: Count
+    """As in `Prompt`."""
     name: Name
     """`NAME` or `NAME:key=value,...`."""
 
@@ -94,6 +98,7 @@ class Ack(Message, frozen=True, kw_only=True):
     """What has been shown: the server runs ahead of it by `Settings.max_lead_ms` at most."""
 
     epoch: Count
+    """Of the frame, as its header says."""
     frame: Count
     """Newest frame on the screen."""
     shown_us: Micros
@@ -113,7 +118,9 @@ class Settings(Message, frozen=True, kw_only=True):
     max_lead_ms: Annotated[int, Meta(ge=50, le=10_000)] | None = None
     """Milliseconds of frames that may be made ahead of the screen; one block always may."""
     delivery: Delivery | None = None
+    """What becomes of frames that the line is too slow for."""
     codec: Codec | None = None
+    """One of those in `Hello`."""
     depth: bool | None = None
     """Send each frame's depth beside it."""
     plan: bool | None = None

@@ -26,6 +26,8 @@ ACK_S = 1 / 30
 """Seconds between two acknowledgements, at least."""
 MAX_LOOK = 1e6
 """Degrees that a mouse may have turned in all, at most."""
+KEYMAP = {letter: 1 << bit for bit, letter in enumerate("WASDIJKL")}
+"""Bit of each key of `Input.keys`: WASD move, IJKL look."""
 
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Micros: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
@@ -38,7 +40,9 @@ class Close(IntEnum):
     """Why the server ends a connection; the reason is a sentence beside it."""
 
     GOING_AWAY = 1001
+    """The server shuts down."""
     TOO_BIG = 1009
+    """A message of more than MAX_MESSAGE bytes."""
     VERSION = 4000
     """The client speaks another version."""
     TOKEN = 4001

@@ -37,15 +37,17 @@ class Reader:
         Raises:
             ProtocolError: too long, no JSON object with a `t`, or a field that makes no sense.
         """
-        if len(text) > self._most:
-            raise ProtocolError(
-                f"A message of {len(text)} bytes was sent; at most {self._most} are allowed."
-            )
         try:
-            tag = self._tag.decode(text).t
-            return self._decoder.decode(text) if tag in self._known else None
+            data = text.encode() if isinstance(text, str) else text
+            if len(data) > self._most:
+                raise ProtocolError(
+                    f"A message of {len(data)} bytes was sent; at most {self._most} are allowed."
+                )
+            tag = self._tag.decode(data).t
+            return self._decoder.decode(data) if tag in self._known else None
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise ProtocolError(f"A message makes no sense ({error}).") from error
+            # It may quote what was sent, which is no reason to send all of it back.
+            raise ProtocolError(f"A message makes no sense ({str(error)[:200]}).") from error
 
 
 read_from_client = Reader(FromClient, MAX_MESSAGE)

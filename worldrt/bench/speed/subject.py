@@ -114,7 +114,7 @@ class Subject:
         config = self.model.config
         size = (self.rows * config.patch, self.columns * config.patch)
         shape = (1, frames, config.in_channels, *size)
-        return torch.randn(shape, device=self.device, dtype=self.dtype)
+        return torch.randn(shape, device=self.device)
 
     @torch.inference_mode()
     def told(self) -> Told:
@@ -165,7 +165,7 @@ def random_subject(
     with torch.device(device):
         model = Transformer(config).to(dtype).eval().requires_grad_(False)
     times = [round(1000 * (1 - index / steps)) for index in range(steps)]
-    rows = torch.randn(1, config.text_len, config.text_dim, dtype=dtype, device=device)
+    rows = torch.randn(1, config.text_len, config.text_dim, device=device)
     return Subject(
         name=name,
         model=model,
