@@ -2,9 +2,12 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -17,6 +20,9 @@ from worldrt.errors import (
     ShapeMismatch,
     UnexpectedTensor,
 )
+
+NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
+"""Types that are written row by row, as safetensors calls them."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -65,19 +71,64 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 
+def write_rows(
+    path: Path,
+    shapes: Mapping[str, Sequence[int]],
+    dtype: torch.dtype,
+    rows: Iterable[tuple[str, int, Tensor]],
+) -> None:
+    """Write a safetensors file whole or not at all, without ever holding more than one piece of it.
+
+    Args:
+        path: the file.
+        shapes: of its tensors, none of them a scalar.
+        dtype: of all of them.
+        rows: name, first row and the rows from there on, in any order; together all rows of all
+            tensors.
+
+    Raises:
+        OutputError: the folder is missing or the disk is full; an older file stays as it was.
+    """
+    head: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    begins, end = {}, 0
+    for name, shape in sorted(shapes.items()):
+        begins[name], end = end, end + torch.Size(shape).numel() * dtype.itemsize
+        told = {"dtype": NAMES[dtype], "shape": list(shape), "data_offsets": [begins[name], end]}
+        head[name] = told
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 8)
+    with _whole(path) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        start = file.tell()
+        file.truncate(start + end)
+        for name, first, tensor in rows:
+            assert tensor.dtype == dtype
+            file.seek(start + begins[name] + first * tensor[0].nbytes)
+            file.write(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+            del tensor  # before the next is made
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a temporary file, flushed to disk, then renamed.
 
     Raises:
         OutputError: the folder is missing or the disk is full; an older file stays as it was.
     """
+    with _whole(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the name `path` once it is complete on disk, or is gone."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OutputError(f"{path} can't be written ({error.strerror}).") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldrt.config import MotionConfig
-from worldrt.errors import InputError, PathError
+from worldrt.errors import InputError, PathError, ShapeError
 from worldrt.geometry.keys import MAX_FRAMES, Keys, check_frames, read_keys
 from worldrt.geometry.se3 import check_pose, from_yaw_pitch, yaw_pitch
 
@@ -29,6 +29,8 @@ read back from a pose is the very number that went in: a walk cut into blocks is
 
 _LEVEL = 1e-6
 """Largest sine of a roll that is taken to be rounding."""
+
+_AXES = ("right", "ahead", "turn right", "look up")
 
 Step = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 """Where one comes to stand: (position [3], wanted position [3]) -> position [3], metres."""
@@ -40,18 +42,11 @@ def integrate(
     motion: MotionConfig,
     step: Step | None = None,
 ) -> NDArray[np.float64]:
-    """Walk: each frame turns first, then moves in the horizontal plane along the new yaw.
-
-    Opposite keys cancel, a diagonal is as fast as a straight line, and looking up or down changes
-    no height. Integrating two halves, the second from the first's last pose, gives bit for bit what
-    integrating the whole gives.
+    """Walk with held keys: `steer` along `axes_of` them.
 
     Args:
         keys: F frames of held keys.
-        start: [4, 4] camera-to-world pose before the first frame, without roll; its angles are
-            taken to the nearest 1e-9 degree.
-        motion: what one frame of a held key does.
-        step: where one comes to stand; None: wherever one wants to.
+        start, motion, step: as `steer`.
 
     Returns:
         [F, 4, 4] camera-to-world poses; pose i is the one after keys i.
@@ -59,19 +54,60 @@ def integrate(
     Raises:
         ShapeError, InputError: start is no pose, is rolled, or is pitched beyond the limit.
     """
-    yaw, pitch = _angles(start, motion)
-    held = np.fromiter(keys, np.int64, len(keys))
-    turn, limit = _grains(motion.turn_step), _grains(motion.pitch_limit)
-    yaws = yaw + turn * np.cumsum(_axis(held, Keys.L, Keys.J))
-    looks = (turn * _axis(held, Keys.I, Keys.K)).tolist()
-    pitches = accumulate(looks, lambda at, by: min(max(at + by, -limit), limit), initial=pitch)
-    yaw_rad = np.radians(yaws % (360 * _GRAINS) / _GRAINS)
-    pitch_rad = np.radians(np.fromiter(pitches, np.int64, len(keys) + 1)[1:] / _GRAINS)
+    return steer(axes_of(keys), start, motion, step)
 
-    right, ahead = _axis(held, Keys.D, Keys.A), _axis(held, Keys.W, Keys.S)
+
+def axes_of(keys: Sequence[Keys]) -> NDArray[np.float64]:
+    """What held keys ask for: right, ahead, turn right and look up, [F, 4].
+
+    Each is -1, 0 or 1; opposite keys cancel.
+    """
+    held = np.fromiter(keys, np.int64, len(keys))
+    pairs = (Keys.D, Keys.A), (Keys.W, Keys.S), (Keys.L, Keys.J), (Keys.I, Keys.K)
+    axes = [((held & plus) > 0) * 1.0 - ((held & minus) > 0) for plus, minus in pairs]
+    return np.stack(axes, axis=-1).astype(np.float64, copy=False)
+
+
+def steer(
+    axes: NDArray[np.float64],
+    start: NDArray[np.float64],
+    motion: MotionConfig,
+    step: Step | None = None,
+) -> NDArray[np.float64]:
+    """Walk: each frame turns first, then moves in the horizontal plane along the new yaw.
+
+    A full axis is a held key. A diagonal is as fast as a straight line, and looking up or down
+    changes no height. Steering two halves, the second from the first's last pose, gives bit for bit
+    what steering the whole gives.
+
+    Args:
+        axes: [F, 4] right, ahead, turn right, look up, each -1 to 1 of a held key; an angle is
+            taken to the nearest 1e-9 degree.
+        start: [4, 4] camera-to-world pose before the first frame, without roll; its angles are
+            taken likewise.
+        motion: what one frame of a held key does.
+        step: where one comes to stand; None: wherever one wants to.
+
+    Returns:
+        [F, 4, 4] camera-to-world poses; pose i is the one after axes i.
+
+    Raises:
+        ShapeError: axes is not [F, 4], or start no pose.
+        InputError: an axis is out of range, or start is no pose, is rolled, or is pitched beyond
+            the limit.
+    """
+    right, ahead, turns, looks = _checked(axes)
+    yaw, pitch = _angles(start, motion)
+    turn, limit = _grains(motion.turn_step), _grains(motion.pitch_limit)
+    yaws = yaw + np.cumsum(np.rint(turn * turns).astype(np.int64))
+    ups = np.rint(turn * looks).astype(np.int64).tolist()
+    pitches = accumulate(ups, lambda at, by: min(max(at + by, -limit), limit), initial=pitch)
+    yaw_rad = np.radians(yaws % (360 * _GRAINS) / _GRAINS)
+    pitch_rad = np.radians(np.fromiter(pitches, np.int64, len(axes) + 1)[1:] / _GRAINS)
+
     pace = motion.move_step / np.sqrt(np.maximum(right * right + ahead * ahead, 1))
     sine, cosine = np.sin(yaw_rad), np.cos(yaw_rad)
-    steps = np.zeros((len(keys) + 1, 3))
+    steps = np.zeros((len(axes) + 1, 3))
     steps[0] = start[:3, 3]
     steps[1:, 0] = pace * (ahead * sine + right * cosine)
     steps[1:, 2] = pace * (ahead * cosine - right * sine)
@@ -212,6 +248,15 @@ def _angles(start: NDArray[np.float64], motion: MotionConfig) -> tuple[int, int]
     return _grains(yaw), _grains(pitch)
 
 
-def _axis(held: NDArray[np.int64], plus: Keys, minus: Keys) -> NDArray[np.int64]:
-    """[F]: 1, -1 or 0; opposite keys cancel."""
-    return ((held & plus) != 0).astype(np.int64) - ((held & minus) != 0)
+def _checked(axes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The four axes [4, F], each within -1 and 1."""
+    if axes.ndim != 2 or axes.shape[1] != len(_AXES):
+        raise ShapeError("axes", axes.shape, "[F, 4]: right, ahead, turn right, look up")
+    wrong = np.argwhere(~(np.abs(axes) <= 1))  # so that what is no number is wrong as well
+    if len(wrong):
+        frame, axis = wrong[0].tolist()
+        raise InputError(
+            f"Axis {_AXES[axis]!r} of frame {frame} is {axes[frame, axis]:g}; give -1 to 1 of a "
+            "held key."
+        )
+    return axes.T.astype(np.float64)

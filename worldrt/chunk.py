@@ -1,5 +1,6 @@
 """What a session gives for each block: frames, and what is to be known of how they came about."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from worldrt.memory.occupancy import Occupancy
 from worldrt.memory.slots import Region
-from worldrt.rollout import Receipt
+from worldrt.rollout import PolicyReceipt, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,34 @@ class Chunk:
     """Milliseconds by stage: splat (with the wait for the frames before), recall (choosing and
     writing past frames), steps, clean, decode, insert (handing over), and `policy`, the cache's own
     bookkeeping, moving and choosing; their sum is the block's time. Where the policy lets the clean
-    pass run with the next block's first step, it is in `steps`; a switch before the block is in
-    `clean`."""
+    pass run with the next block's first step, it is in `steps`; a switch or a change of policy
+    before the block is in `clean`."""
     recalled: tuple[int, ...]
     """Indices of the past frames in the context, the start's counted."""
     partitions: Mapping[Region, Occupancy]
     """The cache after the block."""
-    switches: tuple[Receipt, ...] = ()
-    """Switches that took effect in this block."""
+    evicted: int
+    """Latent frames of the walk that lie in the cache no more, or no more at full resolution."""
+    policy: str
+    """Of the cache, as it was asked for."""
+    switches: tuple[Receipt | PolicyReceipt, ...] = ()
+    """Switches and changes of policy that took effect in this block, in order."""
 
     @property
     def block_ms(self) -> float:
         """Milliseconds from the poses to the frames and the updated memory."""
         return sum(self.stage_ms.values())
+
+
+class Digest:
+    """SHA-256 of a walk's latents as float32, block by block: the same walk has the same."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+
+    def add(self, chunk: Chunk) -> None:
+        """Count a block."""
+        self._sha256.update(chunk.latents.float().cpu().numpy().tobytes())
+
+    def __str__(self) -> str:
+        return self._sha256.hexdigest()

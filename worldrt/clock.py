@@ -1,7 +1,7 @@
 """Where the time of a block goes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from worldrt.memory.cache import KVCache
@@ -12,10 +12,11 @@ class Clock:
 
     Args:
         cache: whose time is told apart from that of the stage that it is spent in.
+        stage_ms: what was spent before.
     """
 
-    def __init__(self, cache: KVCache) -> None:
-        self.stage_ms: dict[str, float] = {}
+    def __init__(self, cache: KVCache, stage_ms: Mapping[str, float] | None = None) -> None:
+        self.stage_ms = dict(stage_ms or {})
         """By stage; put another dictionary here to begin anew."""
         self._cache = cache
 

@@ -85,7 +85,8 @@ def packed_tokens(
     packer: LearnedPacker, codec: Codec, model: Transformer, latents: Tensor
 ) -> Tensor:
     """Pack a block's clean latents [B, T, C, h, w] into tokens [B, P, E]."""
-    return packer(latents, small_tokens(codec, model, latents, packer.cells))
+    small = small_tokens(codec, model, latents, packer.cells)
+    return packer(latents, small.float()).type_as(small)
 
 
 def packed_keys(

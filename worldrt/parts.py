@@ -6,6 +6,7 @@ shown, so nothing that fails is ever called merely "not there".
 
 import ctypes
 import importlib
+import importlib.metadata
 import importlib.util
 import re
 import shlex
@@ -105,6 +106,14 @@ def encoders() -> str:
     return f"{found}, libx264"
 
 
+def playwright() -> str:
+    """Version of Playwright's Python package; its own browsers are not needed."""
+    try:
+        return importlib.metadata.version("playwright")
+    except importlib.metadata.PackageNotFoundError:
+        raise Absent("not installed") from None
+
+
 def browser() -> str:
     """Path of a Chromium."""
     for name in BROWSERS:
@@ -177,13 +186,25 @@ PARTS = (
     Part(
         name="transformers",
         probe=version("transformers"),
-        purpose="tells the depth of a picture that a walk starts from",
+        purpose="tells the depth of a picture that a walk starts from, and reads prompts",
         remedy=f"{PIP} transformers",
+    ),
+    Part(
+        name="diffusers",
+        probe=version("diffusers"),
+        purpose="the autoencoder of the Wan family",
+        remedy=f"{PIP} diffusers",
+    ),
+    Part(
+        name="Playwright",
+        probe=playwright,
+        purpose="drives a browser through the viewer, in tests and in bench latency",
+        remedy=f"{PIP} playwright",
     ),
     Part(
         name="Chromium",
         probe=browser,
-        purpose="tests the viewer in a browser without a screen",
+        purpose="shows the viewer without a screen, in tests and in bench latency",
         remedy="apt-get install -y chromium",
     ),
 )

@@ -6,7 +6,8 @@ playable file with the frames so far.
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worldrt.actions import ActionLog, header_of
 from worldrt.atlas.store import check_target, save
 from worldrt.bench.compare import Comparison
 from worldrt.bench.pictures import side_by_side
@@ -48,6 +50,7 @@ class Order:
         seconds: length; None: the path once.
         context_frames: real frames before the one that the walk begins at.
         seed: of the noise.
+        steps: of the sampler, see `steps_of`; None: the world's own.
         switch: changes of scene, see `read_schedule`.
         memory: what the spatial memory tells a block; None: the world's own way.
         retrieval: how past frames are found, see `memory.retrieval.find`; None: the world's way.
@@ -58,6 +61,7 @@ class Order:
         compare: show and score the truth beside it; needs a `seed:N` start.
         out: `.mp4` or `.mkv`.
         json: where the report goes; None: nowhere.
+        log: where the action log goes, see `actions`; None: nowhere.
     """
 
     world: str
@@ -67,6 +71,7 @@ class Order:
     context_frames: int
     seed: int
     policy: str | None
+    steps: int | None
     switch: str
     memory: MemoryUse | None
     retrieval: str | None
@@ -77,6 +82,7 @@ class Order:
     compare: bool
     out: Path
     json: Path | None
+    log: Path | None
 
 
 def render(order: Order) -> Report:
@@ -95,10 +101,8 @@ def render(order: Order) -> Report:
         raise ConfigError(
             f"Only a maze has a truth to compare with, {order.start!r} is none; say --start seed:3."
         )
-    if order.json and not order.json.parent.is_dir():
-        raise OutputError(f"The folder {order.json.parent} does not exist; make it first.")
-    if order.json and order.json.is_dir():
-        raise OutputError(f"{order.json} is a folder; name a file for the figures.")
+    check_file(order.json, "the figures")
+    check_file(order.log, "the action log")
     world = World.load(order.world)
     config = world.config
     frames = max(1, round(order.seconds * config.fps)) if order.seconds else None
@@ -132,6 +136,7 @@ def render(order: Order) -> Report:
         start,
         seed=order.seed,
         policy=order.policy,
+        steps=order.steps,
         use=order.memory,
         memory=world.places(order.retrieval, order.load_memory),
     )
@@ -139,8 +144,48 @@ def render(order: Order) -> Report:
     truth = Truth(world, start) if order.compare else None
     tally = Tally(session, start, order.policy, order.seed, order.retrieval)
     try:
-        with video, Bar(frames, config.fps) as bar:
-            for chunk in walk(session, path, frames, step, waiting):
+        with _opened_log(order, session) as log:
+            chunks = _logged(walk(session, path, frames, step, waiting), log)
+            film(chunks, frames, video, tally, truth)
+    finally:
+        if truth:
+            truth.close()
+        session.close()
+        report = tally.report(video.frames, truth.comparison.means() if truth else {})
+        if order.json and tally.blocks:
+            write_report(order.json, report)
+        if order.save_memory and session.places is not None:
+            save(session.places.map, order.save_memory, session.places.entities)
+    return report
+
+
+LABELS = ("generated", "truth")
+
+
+def check_file(path: Path | None, what: str) -> None:
+    """Raise OutputError unless a file can lie there; None: none is to."""
+    if path and not path.parent.is_dir():
+        raise OutputError(f"The folder {path.parent} does not exist; make it first.")
+    if path and path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file for {what}.")
+
+
+def film(
+    chunks: Iterable[Chunk],
+    frames: int,
+    video: VideoWriter,
+    tally: Tally,
+    truth: "Truth | None" = None,
+) -> None:
+    """Write so many frames of a walk as a video, with a bar on a terminal.
+
+    Raises:
+        OutputError: the disk is full; the file so far is playable.
+        KeyboardInterrupt: after Ctrl-C, with the file closed and the tally told.
+    """
+    try:
+        with video, Bar(frames) as bar:
+            for chunk in chunks:
                 tally.add(chunk)
                 bar.show(chunk, tally)
                 kept = chunk.frames[: frames - chunk.first]
@@ -148,19 +193,11 @@ def render(order: Order) -> Report:
     except KeyboardInterrupt:
         tally.interrupted = True
         raise
-    finally:
-        if truth:
-            truth.close()
-        session.close()
-        report = tally.report(video.frames, truth.comparison.means() if truth else {})
-        if order.json and tally.blocks:
-            write_bytes(order.json, msgspec.json.format(msgspec.json.encode(report)) + b"\n")
-        if order.save_memory and session.places is not None:
-            save(session.places.map, order.save_memory)
-    return report
 
 
-LABELS = ("generated", "truth")
+def write_report(path: Path, report: Report) -> None:
+    """Write a report as JSON."""
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(report)) + b"\n")
 
 
 def follow(
@@ -205,6 +242,32 @@ def _solid(start: Start, seen: Step | None) -> Step | None:
     return stop
 
 
+def _logged(chunks: Iterable[Chunk], log: ActionLog | None) -> Iterator[Chunk]:
+    """The same chunks, each of them logged."""
+    for chunk in chunks:
+        if log:
+            log.add(chunk)
+        yield chunk
+
+
+def _opened_log(order: Order, session: Session) -> AbstractContextManager[ActionLog | None]:
+    """The action log that was asked for, if one was."""
+    if order.log is None:
+        return nullcontext()
+    header = header_of(
+        session,
+        world=order.world,
+        start=order.start,
+        seed=order.seed,
+        context_frames=order.context_frames,
+        depth=order.depth,
+        load_memory=order.load_memory,
+        retrieval=order.retrieval,
+        through_walls=order.through_walls,
+    )
+    return ActionLog(order.log, header)
+
+
 class Truth:
     """The simulator beside a session: shows and scores what is really there."""
 
@@ -228,7 +291,7 @@ class Truth:
 class Bar(Progress):
     """The progress of a rendering on a terminal; silent elsewhere."""
 
-    def __init__(self, frames: int, fps: float) -> None:
+    def __init__(self, frames: int) -> None:
         super().__init__(
             TextColumn("rendering"),
             BarColumn(),
@@ -239,7 +302,7 @@ class Bar(Progress):
             disable=not sys.stderr.isatty(),
         )
         self._job = self.add_task("", total=frames, figures="")
-        self._frames, self._fps = frames, fps
+        self._frames = frames
 
     def show(self, chunk: Chunk, tally: Tally) -> None:
         """Say how it goes after a block."""

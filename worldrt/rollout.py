@@ -4,6 +4,7 @@ A block is opened, denoised in a few steps and committed. Its clean pass runs in
 the next block's first step where that is exact.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,6 +28,10 @@ Pack = Callable[[Tensor], Tensor]
 """A block's clean latents [B, T, C, h, w] -> packed tokens [B, P, E]."""
 
 
+MOST_GIVEN = 16
+"""Latent frames that are kept to be given to another cache; one block always is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of a switch."""
@@ -34,6 +39,16 @@ class Receipt:
     mode: SwitchMode
     block: int
     """The block, from 0, in which it took effect: the next one that is generated."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyReceipt:
+    """What became of a change of cache policy."""
+
+    policy: str
+    """As it was asked for."""
+    block: int
+    """The first block under it."""
 
 
 class Told(NamedTuple):
@@ -78,6 +93,8 @@ class Rollout:
         self._prediction: Prediction = prediction
         self._text, self._pack = self._narrowed(text), pack
         self._history = History(cache.policy, cache.shape.block_frames)
+        most = max(1, MOST_GIVEN // cache.shape.block_frames)
+        self._last: deque[Past] = deque(maxlen=most)  # finished blocks, for `under`
         self._open: Past | None = None
         self._late: Past | None = None
 
@@ -133,6 +150,7 @@ class Rollout:
         else:
             write(self._model, self.cache, block, self._text, first=False)
         self._history.keep(shown)
+        self._last.append(shown)
 
     def give(self, latents: Tensor, told: Told = NOTHING) -> None:
         """Walk frames that are given: their clean pass alone, as if they had been generated.
@@ -148,6 +166,27 @@ class Rollout:
         block = Past(_with(latents, state), _repeat(told.conditions, state), told.notes)
         write(self._model, self.cache, block, self._text)
         self._history.keep(given)
+        self._last.append(given)
+
+    def under(self, cache: KVCache) -> "Rollout":
+        """The same walk with another cache, which is given the last blocks; this one is over.
+
+        They are the last MOST_GIVEN frames, without those that a switch has made forgotten. What an
+        error leaves is this one, as it was.
+
+        Args:
+            cache: empty.
+
+        Raises:
+            CacheError: a generated block is open.
+        """
+        if self._open is not None:
+            raise CacheError("A generated block is open; commit it first.")
+        other = Rollout(self._model, cache, self._steps, self._prediction, self._text, self._pack)
+        for past in self._last:
+            other.give(past.latents, Told(past.conditions, notes=past.notes))
+        other.blocks = self.blocks
+        return other
 
     def give_sink(self, latents: Tensor, told: Told = NOTHING) -> None:
         """Write the sink anew from frames seen ahead, for a policy that looks ahead.
@@ -193,6 +232,8 @@ class Rollout:
         self.settle()
         self._text = self._text if text is None else self._narrowed(text)
         self.cache.switch(mode, note)
+        if mode in (SwitchMode.FLUSH, SwitchMode.CUT, SwitchMode.RECALL):
+            self._forget(self.cache.policy.switches.kept(mode))
         if text is not None and mode is not SwitchMode.KEEP:
             self.cache.open_spatial(0)  # recalled keys were written under the old prompt
         if mode is SwitchMode.RECACHE:
@@ -229,9 +270,12 @@ class Rollout:
     def _narrowed(self, text: list[TextKeys] | None) -> list[TextKeys] | None:
         """The prompt, its words hidden where the policy passes over those that matter to none."""
         planes = self.cache.prompt_planes
-        if text is None or planes is None:
-            return text
-        return [layer._replace(planes=planes) for layer in text]
+        return text and [layer._replace(planes=planes) for layer in text]
+
+    def _forget(self, kept: int) -> None:
+        """Give another cache no block but those that the last `kept` frames are of."""
+        while self._last and sum(past.latents.shape[1] for past in list(self._last)[1:]) >= kept:
+            self._last.popleft()
 
     def _shown(self, block: Past) -> Past:
         """The block without its state frames."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worldrt.config import Prediction, SamplerConfig
+from worldrt.config import Prediction, SamplerConfig, check
 
 TIMESTEPS = 1000
 """Timesteps of the training schedule; a timestep is 1000 sigma."""
@@ -24,9 +24,30 @@ class Step:
     sigma: float
 
 
-def steps_of(config: SamplerConfig) -> tuple[Step, ...]:
-    """The steps of a world of ours: timestep = 1000 sigma."""
-    return tuple(Step(TIMESTEPS * sigma, sigma) for sigma in config.sigmas)
+MOST_STEPS = 100
+"""Steps that may be asked for."""
+
+
+def steps_of(config: SamplerConfig, count: int | None = None) -> tuple[Step, ...]:
+    """The steps of a world of ours: timestep = 1000 sigma.
+
+    Args:
+        config: the world's own steps.
+        count: other ones, 1 to MOST_STEPS, at even distances from 1 to 1 / count, which is the
+            schedule of shift 1; None, or as many as the world has: its own.
+
+    Raises:
+        ConfigError: count is out of range.
+    """
+    sigmas = config.sigmas
+    if count is not None:
+        check(
+            1 <= count <= MOST_STEPS,
+            f"A block is denoised in 1 to {MOST_STEPS} steps, got {count}.",
+        )
+        if count != len(sigmas):
+            sigmas = tuple((count - index) / count for index in range(count))
+    return tuple(Step(TIMESTEPS * sigma, sigma) for sigma in sigmas)
 
 
 class FlowSchedule:

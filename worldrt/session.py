@@ -7,7 +7,7 @@ by its bytes, one pose and one random generator.
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -17,34 +17,21 @@ from torch import Tensor
 from worldrt.chunk import Chunk
 from worldrt.clock import Clock
 from worldrt.codec import pack, unpack
-from worldrt.conditioning import ages, camera_maps, content, spatial_maps
 from worldrt.config import MemoryUse, check, check_use
 from worldrt.errors import ConfigError, SessionClosed, ShapeError
 from worldrt.geometry.keys import Keys
-from worldrt.geometry.trajectory import Step, integrate
+from worldrt.geometry.trajectory import Step, axes_of, steer
 from worldrt.memory.cache import KVCache
-from worldrt.memory.policy import SwitchMode
+from worldrt.memory.policy import Policy, SwitchMode
 from worldrt.memory.slots import Note
-from worldrt.memory.spatial.frame import Splat
-from worldrt.memory.spatial.memory import Memory
+from worldrt.memory.spatial.memory import Footage, Memory
 from worldrt.memory.spatial.places import Places
-from worldrt.memory.spatial.surface import filled
+from worldrt.outlook import Outlook, Plan
 from worldrt.recall import Recall
-from worldrt.rollout import Receipt, Rollout, Told
+from worldrt.rollout import PolicyReceipt, Receipt, Rollout
 from worldrt.sampler import steps_of
 from worldrt.starts import Start
 from worldrt.world import World
-
-
-class _Plan(NamedTuple):
-    """What a block is told, computed once for all its passes."""
-
-    poses: NDArray[np.float64]  # [T, 4, 4]
-    known: NDArray[np.float32]  # [T, Y, X], the mask of the memory's view, told or not
-    splat: Tensor  # [T, 4, Y, X]
-    mask: Tensor  # [T, 1, Y, X]
-    hint: Tensor  # [1, T, C, h, w]
-    told: Told
 
 
 class Session:
@@ -56,11 +43,13 @@ class Session:
         seed: of the noise, 0 to 2**63 - 1; the same seed and poses give the same latents bit for
             bit on one machine.
         policy: of the cache, `NAME` or `NAME:key=value,...`; None: the world's own.
+        steps: of the sampler, see `steps_of`; None: the world's own.
         use: what the memory tells a block; None: the world's own.
         memory: another spatial memory, empty; None: the world's own, with walls of what was seen.
 
     Raises:
-        ConfigError: unknown policy, a seed out of range, or a use that the world's model lacks.
+        ConfigError: unknown policy, a seed or steps out of range, or a use that the world's model
+            lacks.
         ShapeError: the start does not fit the world's camera.
     """
 
@@ -71,6 +60,7 @@ class Session:
         *,
         seed: int = 0,
         policy: str | None = None,
+        steps: int | None = None,
         use: MemoryUse | None = None,
         memory: Memory | None = None,
     ) -> None:
@@ -81,17 +71,16 @@ class Session:
         check(0 <= seed < 2**63, f"A seed is a whole number from 0 to 2**63 - 1, got {seed}.")
         start.check_camera(world.camera)
         self.world = world
-        most = config.memory.recalled if self.use.recalls else 0
-        self.cache = KVCache(
-            world.policy(policy or config.policy),
-            world.cache_shape,
-            device=world.device,
-            spatial=most,
-        )
+        self.policy = policy or config.policy
+        """Of the cache, as it was asked for."""
+        self.cache = self._open_cache(world.policy(self.policy))
+        levels = steps_of(config.sampler, steps)
+        self.steps = len(levels)
+        """Of the sampler."""
         self._rollout = Rollout(
             world.model,
             self.cache,
-            steps_of(config.sampler),
+            levels,
             config.sampler.prediction,
             pack=world.pack,
         )
@@ -102,7 +91,8 @@ class Session:
         """What has been seen and can't be walked through."""
         if self.places is not None and self.use is not MemoryUse.NONE:
             self.walls = self.places.slide
-        self._recall = Recall(world, self.memory, self._rollout, most) if most else None
+        self._recall = self._open_recall()
+        self._outlook = Outlook(world, self.memory, self.use)
         self.pose = start.poses[0]
         """[4, 4] where the camera stands."""
         self.frames = 0
@@ -110,10 +100,10 @@ class Session:
         # Frames walked so far: the memory's, if it was walked before, and the start's.
         self._now = self.places.walked if self.places is not None else 0
         self._random = torch.Generator(world.device).manual_seed(seed)
-        self._latent_camera = world.camera.scaled(1 / config.codec.stride)
         self._clock = Clock(self.cache)
+        self._lost = 0  # frames that caches of other policies had and this one was not given
         self._note = Note()
-        self._receipts: tuple[Receipt, ...] = ()
+        self._receipts: tuple[Receipt | PolicyReceipt, ...] = ()
         self._open = True
         self._prime(start)
 
@@ -127,7 +117,23 @@ class Session:
         Raises:
             SessionClosed, ShapeError: as `follow`.
         """
-        return self.follow(integrate(actions, self.pose, self.world.config.motion, step))
+        return self.drive(axes_of(actions), step)
+
+    def drive(self, axes: NDArray[np.float64], step: Step | None = None) -> Chunk:
+        """Walk one block with sticks, of which keys are the special case.
+
+        Args:
+            axes: [block_frames, 4] right, ahead, turn right, look up, each -1 to 1; see `steer`.
+            step: as in `step`.
+
+        Raises:
+            SessionClosed, ShapeError: as `follow`.
+            InputError: an axis is out of range.
+        """
+        frames = self.world.config.block_frames
+        if axes.shape != (frames, 4):
+            raise ShapeError("axes", axes.shape, f"[{frames}, 4], one block")
+        return self.follow(steer(axes, self.pose, self.world.config.motion, step))
 
     def stream(self, actions: Sequence[Keys], step: Step | None = None) -> Iterator[Chunk]:
         """Walk a whole path; its last block is filled up with released keys."""
@@ -170,6 +176,36 @@ class Session:
         self._receipts += (receipt,)
         return receipt
 
+    @torch.inference_mode()
+    def use_policy(self, policy: str) -> PolicyReceipt:
+        """Go on under another cache policy from the next block on.
+
+        The new cache is given the last MOST_GIVEN frames; memory, pose and noise go on. The policy
+        that the cache has already changes nothing, and `Chunk.switches` does not tell of it.
+
+        Args:
+            policy: `NAME` or `NAME:key=value,...`.
+
+        Raises:
+            ConfigError: unknown policy or option; nothing has changed.
+            CacheError: there is no room for its cache beside the one that it replaces; likewise.
+            SessionClosed: after `close`.
+        """
+        self._check_open()
+        receipt = PolicyReceipt(policy, self._rollout.blocks)
+        wanted = self.world.policy(policy)
+        if wanted == self.cache.policy:
+            return receipt
+        cache = self._open_cache(wanted)
+        clock = Clock(cache, self._clock.stage_ms)
+        with clock("clean"):
+            rollout = self._rollout.under(cache)
+        self._lost += self.cache.frames - cache.frames
+        self.policy, self.cache, self._clock, self._rollout = policy, cache, clock, rollout
+        self._recall = self._open_recall()
+        self._receipts += (receipt,)
+        return receipt
+
     def close(self) -> None:
         """End the session; a later step is an error."""
         self._open = False
@@ -189,27 +225,12 @@ class Session:
 
     # The three lines of a step.
 
-    def _choose(self, poses: NDArray[np.float64]) -> _Plan:
+    def _choose(self, poses: NDArray[np.float64]) -> Plan:
         with self._clock("splat"):
-            view = self._view(poses)
-            device = self.world.device
-            image = filled(view, self.world.config.codec.near)
-            splat = torch.from_numpy(image).to(device)
-            mask = torch.from_numpy(view.mask)[:, None].to(device)
-            age = ages(self._now + np.arange(len(poses)), view).to(device)
-            spatial = spatial_maps(self.world.codec, splat, mask, age)
-            camera = camera_maps(self._latent_camera, poses, self.pose).to(device)
-            conditions = self.world.model.read_conditions(camera[None], spatial.maps[None])
-            about = content(image)
-            notes = tuple(Note(pose=pose, prompt=about) for pose in poses)
-            told = Told(conditions, spatial.hint[None], notes)
-            # What is not told is known all the same: it must not be written a second time.
-            unshown = self.use.recalls and not self.use.shows
-            known = self.memory.view(poses, self._now).mask if unshown else view.mask
-        return _Plan(poses, known, splat, mask, spatial.hint[None], told)
+            return self._outlook.plan(poses, self.pose, self._now)
 
-    def _run(self, plan: _Plan) -> Tensor:
-        size = plan.hint.shape[2:]
+    def _run(self, plan: Plan) -> Tensor:
+        size = self.world.config.codec.channels, *self.world.config.latent_size
 
         def draw(frames: int) -> Tensor:
             shape = (1, frames, *size)
@@ -224,7 +245,7 @@ class Session:
         with self._clock("steps"):
             return self._rollout.generate(draw, len(plan.poses), plan.told)
 
-    def _commit(self, plan: _Plan, latents: Tensor) -> Chunk:
+    def _commit(self, plan: Plan, latents: Tensor) -> Chunk:
         with self._clock("steps" if self.cache.fuses else "clean"):
             self._rollout.commit()
         self._stand(plan)
@@ -237,7 +258,8 @@ class Session:
             past = latents[0].float().cpu().numpy()
             now = self._now - len(frames)
             if self.use is not MemoryUse.NONE:
-                self.memory.imagine(frames, depth, plan.poses, plan.known, now, past)
+                footage = Footage(frames, depth, plan.poses, now, past)
+                self.memory.imagine(footage, plan.known)
         switches, self._receipts = self._receipts, ()
         stage_ms, self._clock.stage_ms = self._clock.stage_ms, {}
         return Chunk(
@@ -249,24 +271,33 @@ class Session:
             first=first,
             stage_ms=stage_ms,
             partitions=self.cache.occupancy(),
+            evicted=self._lost + self.cache.evicted,
+            policy=self.policy,
             recalled=self._recall.frames if self._recall else (),
             switches=switches,
         )
 
     # Inside.
 
-    def _view(self, poses: NDArray[np.float64]) -> Splat:
-        """What the generator is shown of the memory."""
-        if self.use.shows:
-            return self.memory.view(poses, self._now)
-        camera = self.world.camera
-        return Splat.empty(len(poses), camera.height, camera.width)
+    @property
+    def _most(self) -> int:
+        """Most past frames that are recalled into the context."""
+        return self.world.config.memory.recalled if self.use.recalls else 0
+
+    def _open_cache(self, policy: Policy) -> KVCache:
+        shape, device = self.world.cache_shape, self.world.device
+        return KVCache(policy, shape, self.world.dtype, device, self._most)
+
+    def _open_recall(self) -> Recall | None:
+        if not self._most:
+            return None
+        return Recall(self.world, self.memory, self._rollout, self._most)
 
     def _check_open(self) -> None:
         if not self._open:
             raise SessionClosed("The session is closed; open another one.")
 
-    def _stand(self, plan: _Plan) -> None:
+    def _stand(self, plan: Plan) -> None:
         """The camera stands where the block ends."""
         self.pose, self._note = plan.poses[-1], plan.told.notes[-1]
         self._now += len(plan.poses)
@@ -277,7 +308,8 @@ class Session:
         onward = poses[-1] @ np.linalg.inv(self.pose) @ poses[-1]
         ahead = self._choose(np.repeat(onward[None], count, axis=0))
         with self._clock("clean"):
-            self._rollout.give_sink(ahead.hint, ahead.told)
+            assert ahead.told.hint is not None
+            self._rollout.give_sink(ahead.told.hint, ahead.told)
 
     @torch.inference_mode()
     def _prime(self, start: Start) -> None:
@@ -311,7 +343,7 @@ class Session:
         latents = self.world.codec.encode(image)
         if self.use is not MemoryUse.NONE:
             past = latents.float().cpu().numpy()
-            self.memory.remember(rgb, depth, poses, self._now, past)
+            self.memory.remember(Footage(rgb, depth, poses, self._now, past))
         return latents
 
 

@@ -1,14 +1,12 @@
 """What a rendering comes to: its figures, summed as it goes, and the report of them."""
 
-import hashlib
-
 import msgspec
 import numpy as np
 
-from worldrt.chunk import Chunk
+from worldrt.chunk import Chunk, Digest
 from worldrt.config import MemoryUse
 from worldrt.memory.slots import Region
-from worldrt.rollout import Receipt
+from worldrt.rollout import PolicyReceipt, Receipt
 from worldrt.session import Session
 from worldrt.starts import Start
 
@@ -38,8 +36,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What the spatial memory told a block."""
     retrieval: str | None
     """How past frames were found; None: none were recalled."""
-    switches: list[Receipt]
-    """Changes of scene, each with the block in which it took effect."""
+    switches: list[Receipt | PolicyReceipt]
+    """Changes of scene and of policy, each with the block in which it took effect."""
     seed: int
     frames: int
     fps: float
@@ -90,11 +88,11 @@ class Tally:
         self._policy = policy or config.policy
         self._retrieval = (retrieval or config.memory.retrieval) if session.use.recalls else None
         self._seed = seed
-        self._digest = hashlib.sha256()
+        self._digest = Digest()
         self._histogram = np.zeros(len(self.BUCKETS) + 1, np.int64)
         self._stages: dict[str, float] = {}
         self._partitions: dict[Region, dict[str, int]] = {}
-        self._switches: list[Receipt] = []
+        self._switches: list[Receipt | PolicyReceipt] = []
         self.blocks = self.frames = 0
         self.cache_bytes = session.cache.nbytes
         self.milliseconds = 0.0
@@ -102,7 +100,7 @@ class Tally:
 
     def add(self, chunk: Chunk) -> None:
         """Count a block."""
-        self._digest.update(chunk.latents.float().cpu().numpy().tobytes())
+        self._digest.add(chunk)
         self._histogram[np.searchsorted(self.BUCKETS, chunk.block_ms)] += 1
         self._switches += chunk.switches
         for stage, spent in chunk.stage_ms.items():
@@ -151,7 +149,7 @@ class Tally:
             memory_points=len(self._session.memory),
             memory_bytes=self._session.memory.nbytes,
             partitions={str(region): part for region, part in self._partitions.items()},
-            latents_sha256=self._digest.hexdigest(),
+            latents_sha256=str(self._digest),
             interrupted=self.interrupted,
             psnr_seen=means.get("psnr_seen_world"),
             psnr_novel=means.get("psnr_novel_world"),

@@ -20,6 +20,7 @@ from worldrt.memory.learned import LearnedPacker
 from worldrt.memory.packed import Packed
 from worldrt.memory.policy import Policy, find
 from worldrt.memory.slots import CacheShape
+from worldrt.memory.spatial.entities import Entities
 from worldrt.memory.spatial.places import Places
 from worldrt.model import Transformer
 from worldrt.packing import packed_tokens
@@ -54,12 +55,14 @@ class World:
         self.camera = Camera.centred(config.camera)
 
     @classmethod
-    def load(cls, name: str) -> "World":
+    def load(cls, name: str, dtype: torch.dtype = torch.float32) -> "World":
         """Load a shipped world by name, or any by its folder.
 
         Args:
             name: `maze`, or a path to a folder with `world.toml`, `model.safetensors` and
                 `codec.safetensors`, and `packer.safetensors` where `world.toml` has a `[packer]`.
+            dtype: of the transformer's weights, activations and keys; latents, codec and packer
+                are float32 always.
 
         Raises:
             ConfigError: no such world, or its numbers make no sense.
@@ -72,6 +75,7 @@ class World:
         model = Transformer(config.model)
         path = folder / "model.safetensors"
         load_strict(model, read_tensors(path), path)
+        model.to(dtype)
         codec = build(config.codec)
         path = folder / "codec.safetensors"
         load_strict(codec, read_tensors(path), path)
@@ -113,7 +117,9 @@ class World:
         Args:
             retrieval: how past frames are found, see `memory.retrieval.find`; None: the world's
                 way.
-            saved: folder of a memory to go on with, see `atlas.store`; None: an empty one.
+            saved: folder of a memory to go on with, see `atlas.store`; None: an empty one. Of the
+                things that moved in it, those seen last are followed on, as many as this world
+                follows: none, if it follows none or none were followed when it was saved.
 
         Raises:
             ConfigError: no such way, or a memory of another camera or of other latents.
@@ -124,13 +130,14 @@ class World:
         if retrieval is not None:
             memory = msgspec.structs.replace(memory, retrieval=retrieval)
         shape = config.codec.channels, *config.latent_size
-        map = None if saved is None else load_map(saved, self.camera)
+        entities = Entities(self.camera, memory.entities) if memory.entities else None
+        map = None if saved is None else load_map(saved, self.camera, entities)
         check(
             map is None or map.latent_shape == shape,
             f"{saved} was saved with latents of {map and map.latent_shape}, world {config.name!r} "
             f"has {shape}; load it in the world that it was saved from.",
         )
-        return Places(self.camera, memory, shape, map)
+        return Places(self.camera, memory, shape, map, entities)
 
     def pack(self, latents: Tensor) -> Tensor:
         """Packed tokens [B, P, E] of a block's clean latents [B, T, C, h, w]."""
@@ -159,6 +166,11 @@ class World:
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the transformer's weights, activations and keys."""
+        return next(self.model.parameters()).dtype
 
 
 def shipped() -> Iterator[Path]:

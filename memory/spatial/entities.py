@@ -19,7 +19,7 @@ from worldrt.memory.spatial.fragments import Fragment, fragments
 from worldrt.memory.spatial.frame import Splat
 from worldrt.memory.spatial.motion import PAUSE
 from worldrt.memory.spatial.posing import over
-from worldrt.memory.spatial.tracks import Advance, Tracks, behind, tones
+from worldrt.memory.spatial.tracks import Advance, Tracks, tones
 
 GATE = (0.6, 3.0, 0.15, 4.0)
 """Metres from where it is expected that a thing may be seen: at least, a metre of spread, a frame
@@ -32,6 +32,8 @@ SAME = 0.35
 """Metres between two things that are one."""
 ALIKE = 1.5
 """Factor by which a whole thing's width over height may differ from its usual one."""
+SLIVER = 0.5
+"""Share of its usual width over height that must be seen of a thing that is partly hidden."""
 THROUGH = (0.3, 0.6)
 """Share of a figure that must lie in the picture, and of that be seen through, for an absence."""
 BEHIND = (0.2, 0.05)
@@ -89,6 +91,11 @@ class Entities:
         """Bytes of the arrays, the same from the first frame on."""
         return sum(array.nbytes for array in self._tracks.arrays().values())
 
+    @property
+    def walked(self) -> int:
+        """Index above those of all frames in which something was seen."""
+        return 1 + int(self._tracks.seen[self._tracks.used].max(initial=-1))
+
     def clear(self) -> None:
         """Forget everything."""
         self._tracks.clear()
@@ -98,15 +105,18 @@ class Entities:
         return {name: array.copy() for name, array in self._tracks.arrays().items()}
 
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Take over what `state` returned.
+        """Take over what `state` returned; of more things than there is room for, the latest seen.
 
         Raises:
-            ShapeError: it is of another capacity.
+            ShapeError: its things have other arrays than these.
+            KeyError: an array is missing.
         """
         arrays = self._tracks.arrays()
+        count = len(state["used"])
         for name, array in arrays.items():
-            if state[name].shape != array.shape:
-                raise ShapeError(name, state[name].shape, f"{list(array.shape)}, as here")
+            shape = (len(array) if name == "next" else count, *array.shape[1:])
+            if state[name].shape != shape:
+                raise ShapeError(name, state[name].shape, f"{list(shape)}, as here")
         self._tracks.restore(state)
 
     def observe(
@@ -153,9 +163,13 @@ class Entities:
                 if self._tracks.existence[slot] < GONE:
                     self._tracks.forget(slot)
         for slot, fragment in pairs.items():
-            self._see(slot, fragment, pose, frame)
+            self._see(slot, fragment, pose, frame, expected[slot][4])
         taken = {id(fragment) for fragment in pairs.values()}
-        fresh = [each for each in found if each.whole and id(each) not in taken]
+        fresh = [
+            each
+            for each in found
+            if id(each) not in taken and (each.whole or self._unheard(each, expected, pose, frame))
+        ]
         slots = [*pairs, *(self._tracks.create(fragment, pose, frame) for fragment in fresh)]
         return sorted({int(self._tracks.names[slot]) for slot in slots})
 
@@ -220,17 +234,17 @@ class Entities:
         """Which fragment is which thing, the likeliest pair first."""
         tracks, offers = self._tracks, []
         for slot, state in expected.items():
-            least, spreads, waits, most = GATE
-            blind = frame - tracks.past(slot)[-1, 0] - 1  # frames since it was seen whole
-            spread = tracks.knowledge(slot).law.spread(frame) if blind >= PAUSE else 0.0
-            gate = min(least + spreads * spread + waits * min(blind, PAUSE), most)
+            lost = tracks.blind(slot, frame) >= PAUSE
+            spread = tracks.knowledge(slot).law.spread(frame) if lost else 0.0
+            gate = min(self._near(slot, frame) + GATE[1] * spread, GATE[3])
             for number, fragment in enumerate(found):
-                place = behind(fragment, pose, tracks.slim[slot])
+                place = tracks.place(slot, fragment, pose, state[4])
                 away = float(np.hypot(*(place - state[:3])[[0, 2]]))
                 alike = float(np.sqrt(tones(fragment, state[5]) * tracks.tones[slot]).sum())
                 cost = away / gate + 1 - alike
                 if away <= gate and cost <= UNLIKE:
-                    offers.append((cost, slot, number))
+                    # A thing that may be anywhere is less likely to be just here.
+                    offers.append((cost + float(np.log(gate)), slot, number))
         pairs: dict[int, Fragment] = {}
         given: set[int] = set()
         for _, slot, number in sorted(offers):
@@ -239,14 +253,40 @@ class Entities:
                 given.add(number)
         return pairs
 
-    def _see(self, slot: int, fragment: Fragment, pose: NDArray[np.float64], frame: int) -> None:
+    def _see(
+        self,
+        slot: int,
+        fragment: Fragment,
+        pose: NDArray[np.float64],
+        frame: int,
+        height: float,
+    ) -> None:
         """A thing is where the fragment is."""
         self._tracks.existence[slot] = min(1.0, self._tracks.existence[slot] + PROVEN)
         self._tracks.seen[slot] = frame
-        # What is cut off, or two that touch, tell neither its place nor its size.
+        # Two that touch tell neither its place nor its size, nor does a sliver of it.
         wider = fragment.width / fragment.height / self._tracks.slim[slot]
-        if fragment.whole and 1 / ALIKE < wider < ALIKE:
-            self._tracks.keep(slot, fragment, pose, frame)
+        alike = (1 / ALIKE if fragment.whole else SLIVER) < wider < ALIKE
+        if _telling(fragment) and (alike or self._tracks.wholes[slot] == 0):
+            self._tracks.keep(slot, fragment, pose, frame, height)
+
+    def _unheard(
+        self,
+        fragment: Fragment,
+        expected: dict[int, NDArray[np.float64]],
+        pose: NDArray[np.float64],
+        frame: int,
+    ) -> bool:
+        """Whether what is partly hidden is no piece of a known thing, and tells where it is."""
+        for slot, state in expected.items():
+            place = self._tracks.place(slot, fragment, pose, state[4])
+            if np.hypot(*(place - state[:3])[[0, 2]]) < self._near(slot, frame):
+                return False
+        return _telling(fragment)
+
+    def _near(self, slot: int, frame: int) -> float:
+        """Metres from where it is expected that a thing may be, if its law holds."""
+        return GATE[0] + GATE[2] * min(self._tracks.blind(slot, frame), PAUSE)
 
     def _doubled(self, state: NDArray[np.float64], others: list[NDArray[np.float64]]) -> bool:
         """Whether a thing that was not seen ought to be where another one was seen."""
@@ -270,3 +310,8 @@ class Entities:
         seen = depth[row[inside].astype(int), column[inside].astype(int)]
         open_ = np.isfinite(seen) & (seen > far[inside] * (1 + BEHIND[1]) + BEHIND[0])
         return bool(np.count_nonzero(open_) >= THROUGH[1] * len(seen))
+
+
+def _telling(fragment: Fragment) -> bool:
+    """Whether what is seen of a thing tells something of where it is: its top is seen."""
+    return fragment.whole or fragment.seen[2]

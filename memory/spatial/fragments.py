@@ -18,6 +18,8 @@ FEWEST = 20
 """Pixels of a thing, at least."""
 HIDDEN = 0.03
 """Share of its pixels beside something nearer from which on a thing counts as partly hidden."""
+NEAREST = 1e-3
+"""Metres: stands for the frame's edge, which hides whatever is there."""
 FAINT = 0.15
 """Difference between the colours of a thing and of what is behind it, too small to tell them apart
 within a pixel."""
@@ -40,6 +42,12 @@ class Fragment(NamedTuple):
     """Metres of its image."""
     whole: bool
     """Nothing of it is cut off by the frame or by what is nearer."""
+    seen: tuple[bool, bool, bool, bool]
+    """Its left, right, upper and lower end is not cut off."""
+    ends: tuple[float, float]
+    """Metres to the right from `middle` to its left and to its right end, as far as it shows."""
+    top: float
+    """y of the highest of what shows, metres."""
 
 
 def fragments(
@@ -139,25 +147,54 @@ def _measured(mask: NDArray[np.bool_], picture: _Picture, edge: bool) -> Fragmen
     area = share[reached] * far[reached].astype(np.float64) ** 2 / (camera.fx * camera.fy)
     points = world[mask]
     # The last row's centre is half a pixel from its end.
-    bottom = np.quantile(points[:, 1], 0.995) + depth[mask].mean() / camera.fy / 2
+    mean = float(depth[mask].mean())
+    bottom = np.quantile(points[:, 1], 0.995) + mean / camera.fy / 2
     columns = (share * far).sum(axis=0) / camera.fy
     height = float(columns @ columns / columns.sum())
+    middle = np.array([*(area @ world[reached] / area.sum())[[0, 2]], bottom])[[0, 2, 1]]
+    across = np.flatnonzero(mask.any(axis=0))
+    aside = float((middle - pose[:3, 3]) @ pose[:3, 0])
+    ends = (np.array([across[0], across[-1] + 1]) - camera.cx) / camera.fx * mean - aside
     return Fragment(
         points=points,
         colours=colours[mask],
         depth=depth[mask].astype(np.float64),
-        middle=np.array([*(area @ world[reached] / area.sum())[[0, 2]], bottom])[[0, 2, 1]],
+        middle=middle,
         height=height,
         width=float(area.sum()) / height,
         whole=not edge and _hidden(mask, depth) <= HIDDEN * len(points),
+        seen=(
+            _shown(mask, depth),
+            _shown(mask[:, ::-1], depth[:, ::-1]),
+            _shown(mask.T, depth.T),
+            _shown(mask[::-1].T, depth[::-1].T),
+        ),
+        ends=(float(ends[0]), float(ends[1])),
+        top=float(points[:, 1].min()) - mean / camera.fy / 2,
     )
+
+
+def _shown(mask: NDArray[np.bool_], depth: NDArray[np.float32]) -> bool:
+    """Whether the left end of a thing is seen: most beside it is farther and within the frame."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    first = mask[rows].argmax(axis=1)
+    outer = first <= first.min() + 1
+    rows, first = rows[outer], first[outer]
+    beside = np.where(first > 0, depth[rows, first - 1], np.float32(NEAREST))
+    hidden = (beside > 0) & (beside < _nearer(depth[rows, first]))
+    return bool(2 * np.count_nonzero(hidden) < len(rows))
+
+
+def _nearer(depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Depth below which what lies beside a pixel is something nearer."""
+    return depth * np.float32(1 - STEEP) - np.float32(STEP / 3)
 
 
 def _hidden(mask: NDArray[np.bool_], depth: NDArray[np.float32]) -> int:
     """Pixels of a thing that lie beside something else that is nearer."""
     near = np.where(mask | (depth <= 0), np.float32(np.inf), depth)
     nearest = cv2.erode(near, np.ones((3, 3), np.uint8))
-    return int(np.count_nonzero(mask & (nearest < depth * (1 - STEEP) - STEP / 3)))
+    return int(np.count_nonzero(mask & (nearest < _nearer(depth))))
 
 
 @numba.njit(cache=True, nogil=True)

@@ -39,7 +39,7 @@ NOVEL = 0.12
 """A frame with a larger share of new pixels becomes a keyframe."""
 EXPLAINED = 0.7
 """And one of which keyframes have seen a smaller share."""
-RIM = 3
+RIM = 2
 """Pixels around a thing that moves which are left out with it."""
 SPACING = 8
 """Frames from a keyframe to the next, at least."""

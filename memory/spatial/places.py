@@ -11,11 +11,11 @@ from worldrt.config import MemoryConfig, check
 from worldrt.geometry.camera import Camera
 from worldrt.memory.retrieval.find import find
 from worldrt.memory.retrieval.oracle import Oracle
-from worldrt.memory.retrieval.query import Query
+from worldrt.memory.retrieval.query import Candidates, Query
 from worldrt.memory.spatial.entities import Entities
 from worldrt.memory.spatial.frame import Frame, Inserted, Splat
 from worldrt.memory.spatial.map import SpatialMap
-from worldrt.memory.spatial.memory import Recalled
+from worldrt.memory.spatial.memory import Footage, Recalled
 from worldrt.memory.spatial.moving import moving_mask
 from worldrt.memory.spatial.walls import Walls
 from worldrt.memory.spatial.writer import Writer
@@ -29,6 +29,7 @@ class Places:
         config: bytes, and how keyframes are chosen.
         latent_shape: [C, h, w] of a frame's latent; None: frames can't be given back.
         map: one that was walked before, to go on with; None: an empty one.
+        entities: what was seen to move in that walk; None: nothing yet.
 
     Raises:
         ConfigError: the bytes do not suffice, or there is no such way to choose.
@@ -40,6 +41,7 @@ class Places:
         config: MemoryConfig,
         latent_shape: tuple[int, int, int] | None = None,
         map: SpatialMap | None = None,
+        entities: Entities | None = None,
     ) -> None:
         budget = round(config.budget_mb * 1e6)
         self.map = SpatialMap(camera, budget, latent_shape) if map is None else map
@@ -50,7 +52,9 @@ class Places:
             "session does not know; say coverage.",
         )
         self._walls = Walls(self.map.points)
-        self._entities = Entities(camera, config.entities) if config.entities else None
+        if entities is None and config.entities:
+            entities = Entities(camera, config.entities)
+        self.entities = entities
         self._writer = Writer(self._insert)
 
     def __len__(self) -> int:
@@ -59,54 +63,39 @@ class Places:
 
     @property
     def nbytes(self) -> int:
-        entities = 0 if self._entities is None else self._entities.nbytes
+        entities = 0 if self.entities is None else self.entities.nbytes
         return self.map.nbytes + entities
 
     @property
     def walked(self) -> int:
-        """Index above those of all frames that the map knows of: where a walk goes on."""
+        """Index above those of all frames that are known of: where a walk goes on."""
         self._writer.settle()
         points, keyframes = self.map.points, self.map.keyframes
         last = max(int(points.written.max()), int(points.page_seen.max()))
         known = len(points) > 0 or len(keyframes) > 0
-        return 1 + max(last, int(keyframes.index.max())) if known else 0
+        walked = 1 + max(last, int(keyframes.index.max())) if known else 0
+        return walked if self.entities is None else max(walked, self.entities.walked)
 
-    def remember(
-        self,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        poses: NDArray[np.float64],
-        first: int,
-        latents: NDArray[np.float32] | None = None,
-    ) -> None:
-        self._submit(rgb, depth, poses, None, first, latents)
+    def remember(self, footage: Footage) -> None:
+        for frame in footage.frames():
+            self._writer.submit(frame)
 
-    def imagine(
-        self,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        poses: NDArray[np.float64],
-        known: NDArray[np.float32],
-        first: int,
-        latents: NDArray[np.float32] | None = None,
-    ) -> None:
-        self._submit(rgb, depth, poses, known, first, latents)
+    def imagine(self, footage: Footage, known: NDArray[np.float32]) -> None:
+        for frame in footage.frames(known):
+            self._writer.submit(frame)
 
     def view(self, poses: NDArray[np.float64], first: int) -> Splat:
         self._writer.settle()
         still = self.map.view(poses)
-        if self._entities is None:
+        if self.entities is None:
             return still
-        return self._entities.draw(still, poses, self.map.camera, range(first, first + len(poses)))
+        return self.entities.draw(still, poses, self.map.camera, range(first, first + len(poses)))
 
     def retrieve(
         self, poses: NDArray[np.float64], count: int, now: int, recent: int
     ) -> Recalled | None:
-        self._writer.settle()
-        keyframes = self.map.keyframes
-        candidates = keyframes.candidates()
-        query = Query(poses=poses, count=count, now=now, recent=recent)
-        rows = sorted(self._method.choose(query, candidates, self.map.points))
+        candidates, rows = self.choose(Query(poses=poses, count=count, now=now, recent=recent))
+        keyframes, rows = self.map.keyframes, sorted(rows)
         if not rows or keyframes.latents is None:
             return None
         slots = candidates.ids[rows]
@@ -117,6 +106,20 @@ class Places:
             latents=keyframes.latents[slots].astype(np.float32),
             poses=candidates.poses[rows],
         )
+
+    def choose(self, query: Query) -> tuple[Candidates, list[int]]:
+        """The keyframes, and the rows of those that show most of what is asked, the best first."""
+        self._writer.settle()
+        candidates = self.map.keyframes.candidates()
+        return candidates, self._method.choose(query, candidates, self.map.points)
+
+    def settle(self) -> None:
+        """Wait until all frames that were given are taken in.
+
+        Raises:
+            WorldrtError: one of them could not be.
+        """
+        self._writer.settle()
 
     def slide(self, here: NDArray[np.float64], there: NDArray[np.float64]) -> NDArray[np.float64]:
         """Where one comes to stand among the walls that were seen; see `Walls`."""
@@ -129,30 +132,10 @@ class Places:
 
     def _insert(self, frame: Frame) -> Inserted:
         """Take in one frame: what moves goes to the entities, all else into the map."""
-        if self._entities is not None:
-            moving = moving_mask(frame.depth, self.map.view(frame.pose[None]))
-            self._entities.observe(frame.rgb, frame.depth, frame.pose, moving, frame.index)
+        if self.entities is not None:
+            moving = frame.moving
+            if moving is None:
+                moving = moving_mask(frame.depth, self.map.view(frame.pose[None]))
+            self.entities.observe(frame.rgb, frame.depth, frame.pose, moving, frame.index)
             frame = frame._replace(moving=moving)
         return self.map.insert(frame)
-
-    def _submit(
-        self,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        poses: NDArray[np.float64],
-        known: NDArray[np.float32] | None,
-        first: int,
-        latents: NDArray[np.float32] | None,
-    ) -> None:
-        for offset, (image, far, pose) in enumerate(zip(rgb, depth, poses, strict=True)):
-            self._writer.submit(
-                Frame(
-                    rgb=image,
-                    depth=far,
-                    pose=pose,
-                    index=first + offset,
-                    real=known is None,
-                    known=None if known is None else known[offset],
-                    latent=None if latents is None else latents[offset],
-                )
-            )

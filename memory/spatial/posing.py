@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,12 @@ DENSE = 1.5
 """Points a pixel that close a surface."""
 WIDEST = 3.0
 """Sizes of a source pixel that a point may cover where there are too few."""
+
+
+EDGE = (0.2, 0.8)
+"""Weights, as shares of the largest beside a pixel, at which it is none of a thing's and all."""
+HALF = 0.5
+"""Share of a pixel that is a thing's from which on it is shown where nothing else is known."""
 
 
 class Posed(NamedTuple):
@@ -125,17 +132,24 @@ def over(
         camera,
     )
     one = np.float32(1)
-    cover = np.minimum(drawn.weight[0] / np.float32(FULL_WEIGHT), one)
+    # Points are so dense that a pixel just outside gets weight enough; it gets less than those
+    # beside it, half of theirs at the thing's edge.
+    weight, around = drawn.weight[0], np.ones((3, 3), np.uint8)
+    inner = np.maximum(cv2.dilate(weight, around), np.float32(1e-6))
+    cover = np.clip((weight / inner - EDGE[0]) / (EDGE[1] - EDGE[0]), 0, 1).astype(np.float32)
+    # Within it some get less too; no hole is as small as a pixel or two.
+    cover = cv2.morphologyEx(cover, cv2.MORPH_CLOSE, around)
+    cover *= np.minimum(weight / np.float32(FULL_WEIGHT), one)
     before = (view.mask <= 0) | (drawn.depth[0] < view.depth)
     cover = np.where(before, cover, np.float32(0))
-    # Beside the map's holes there is nothing to mix with: the thing alone is shown.
-    share = np.where(view.mask > 0, cover, (cover > 0).astype(np.float32))
+    # Beside the map's holes there is nothing to mix with: the thing alone is shown, or nothing.
+    share = np.where(view.mask > 0, cover, (cover >= HALF).astype(np.float32))
     inverse = share * _inverse(drawn.depth[0]) + (one - share) * _inverse(view.depth)
     mixed = share[..., None]
     return Splat(
         rgb=(mixed * drawn.rgb[0] + (one - mixed) * view.rgb).astype(np.float32),
         depth=_inverse(inverse),
-        mask=np.maximum(view.mask, cover).astype(np.float32),
+        mask=np.maximum(view.mask, np.where(share > 0, cover, 0)).astype(np.float32),
         written=(share * drawn.written[0] + (one - share) * view.written).astype(np.float32),
     )
 

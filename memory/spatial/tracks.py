@@ -21,10 +21,15 @@ RECENT = 5
 """Sightings that tell where a thing is in the next frame."""
 WOBBLE = 0.15
 """Metres: the waves of a thing that turns are no movement when they are lower."""
+WEIGHTS = [8, 9, 8, 9]
+"""Columns of a sighting that weigh x, y, z and height."""
 TONES = 12
 """Bins of a histogram of hues."""
 NEWEST = 0.2
 """Share of the newest sighting in that histogram."""
+PARTLY, UNTOLD = 0.04, 0.001
+"""Weights of what is measured of a thing that is partly hidden, and of what its sighting does not
+tell; 1 is that of a whole one."""
 DEEP = 0.36
 """How far its axis lies behind the mean of what is seen of a thing, in its widths."""
 BORN = 0.6
@@ -42,8 +47,8 @@ class Advance(Protocol):
     """What may tell a thing's state in the place of `motion.fit`: a generator that watches it."""
 
     def __call__(self, history: NDArray[np.float64], frame: float) -> NDArray[np.float64]:
-        """[6] the state at a frame, as in `Belief`, from the
-        sightings [N, 8]: frame, x, y, z, height, x and z of who saw it, pixels."""
+        """[6] the state at a frame, as in `Belief`, from the sightings [N, 10]: frame, x, y, z,
+        height, x and z of who saw it, pixels, weights of its place and of its height."""
         ...
 
 
@@ -69,10 +74,14 @@ class Tracks:
         """[E, TONES] shares of its hues."""
         self.slim = np.zeros(capacity)
         """[E] width over height."""
+        self.wholes = np.zeros(capacity, np.int64)
+        """[E] sightings of it whole; without one, its width is what has been seen of it."""
+        self.reach = np.zeros(capacity)
+        """[E] half of what lies between its left and its right end, over height."""
         self._advance = advance
         self._figures = Figures(capacity, points)
         self._sightings = np.zeros(capacity, np.int64)
-        self._history = np.zeros((capacity, HISTORY, 8))
+        self._history = np.zeros((capacity, HISTORY, 10))
         self._next = np.zeros(1, np.int64)
         self._known: dict[int, Known] = {}
 
@@ -82,27 +91,33 @@ class Tracks:
             "used": self.used,
             "names": self.names,
             "sightings": self._sightings,
+            "wholes": self.wholes,
             "seen": self.seen,
             "history": self._history,
             "existence": self.existence,
             "tones": self.tones,
             "slim": self.slim,
+            "reach": self.reach,
             "next": self._next,
             **self._figures.arrays(),
         }
 
     def past(self, slot: int) -> NDArray[np.float64]:
-        """[N, 8] the sightings of a thing, the oldest first."""
+        """[N, 10] the sightings of a thing, the oldest first."""
         count = int(self._sightings[slot])
         if count <= HISTORY:
             return self._history[slot, :count]
         return np.roll(self._history[slot], -(count % HISTORY), axis=0)
 
+    def blind(self, slot: int, frame: int) -> int:
+        """Frames between the last sighting that told where a thing is and this one."""
+        return frame - int(self.past(slot)[-1, 0]) - 1
+
     def knowledge(self, slot: int) -> Known:
         """What a thing's sightings tell, found when it is first asked for after one."""
         if slot not in self._known:
             past = self.past(slot)
-            law = fit(past[:, :5])
+            law = fit(past[:, :5], past[:, WEIGHTS])
             position, colour, _, sighting = self._figures.of(slot)
             seen = self._history[slot, sighting % HISTORY]
             recent = seen[:, 0] >= law.begun
@@ -111,7 +126,8 @@ class Tracks:
             rates = focus(relative(position, seen, law), tints, seen[:, 0])
             if rates.yaw and np.linalg.norm(law.waves) < WOBBLE:
                 # As it turns, other sides of it are seen, which look like a movement.
-                law = still(past[past[:, 0] >= law.begun, :5])
+                past = past[past[:, 0] >= law.begun]
+                law = still(past[:, :5], past[:, WEIGHTS])
                 rates = focus(relative(position, seen, law), tints, seen[:, 0])
             self._known[slot] = Known(law, rates)
         return self._known[slot]
@@ -165,29 +181,80 @@ class Tracks:
         self._sightings[slot], self.seen[slot] = 0, frame
         self.existence[slot] = BORN
         self._figures.clear(slot)
-        self.keep(slot, fragment, pose, frame)
+        self.slim[slot] = self.reach[slot] = 0.0
+        self.wholes[slot] = 0
+        self.keep(slot, fragment, pose, frame, fragment.height)
         return slot
 
-    def keep(self, slot: int, fragment: Fragment, pose: NDArray[np.float64], frame: int) -> None:
-        """Write a sighting: where it is into the history, what it shows into the figure."""
-        count = int(self._sightings[slot])
-        # Its usual shape, for the width of one image is told less well than its height.
+    def keep(
+        self,
+        slot: int,
+        fragment: Fragment,
+        pose: NDArray[np.float64],
+        frame: int,
+        height: float,
+    ) -> None:
+        """Write a sighting: where it is into the history, what it shows into the figure.
+
+        Args:
+            slot: whose.
+            fragment: the sighting.
+            pose: [4, 4] who saw it.
+            frame: index.
+            height: metres that the thing has if the sighting does not tell.
+        """
+        count, wholes = int(self._sightings[slot]), int(self.wholes[slot])
+        # Its usual shape, for the width of one image is told less well than its height. Of a thing
+        # that was never seen whole, the widest view.
         slim = fragment.width / fragment.height
-        self.slim[slot] += (slim - self.slim[slot]) / min(count + 1, HISTORY)
-        place = behind(fragment, pose, self.slim[slot])
+        reach = (fragment.ends[1] - fragment.ends[0]) / 2 / fragment.height
+        if fragment.whole:
+            self.slim[slot] += (slim - self.slim[slot]) / min(wholes + 1, HISTORY)
+            self.reach[slot] += (reach - self.reach[slot]) / min(wholes + 1, HISTORY)
+            self.wholes[slot] += 1
+        elif wholes == 0:
+            self.slim[slot] = max(self.slim[slot], slim)
+            self.reach[slot] = max(self.reach[slot], reach)
+        left, right, top, bottom = fragment.seen
+        tall = fragment.height if top and bottom else height
+        place = self.place(slot, fragment, pose, height)
+        weights = [
+            1.0 if fragment.whole else PARTLY if told else UNTOLD
+            for told in (left or right, top and bottom)
+        ]
         self._history[slot, count % HISTORY] = (
             frame,
             *place,
-            fragment.height,
+            tall,
             *pose[[0, 2], 3],
             len(fragment.points),
+            *weights,
         )
         self._sightings[slot] += 1
         self._known.pop(slot, None)
-        share = NEWEST if count else 1.0
+        share = NEWEST if count and frame - self.past(slot)[-2, 0] <= PAUSE else 1.0
         self.tones[slot] += share * (tones(fragment, 0.0) - self.tones[slot])
         local = fragment.points - place
         self._figures.add(slot, count, local, fragment.colours, fragment.depth)
+
+    def place(
+        self, slot: int, fragment: Fragment, pose: NDArray[np.float64], height: float
+    ) -> NDArray[np.float64]:
+        """[3] the middle of a thing's base, metres, if the fragment is it; see `keep`."""
+        left, right, top, bottom = fragment.seen
+        tall = fragment.height if top and bottom else height
+        middle, half = fragment.middle.copy(), self.reach[slot] * tall
+        # The end that is seen tells where the other one is.
+        if left and not right:
+            middle += max(fragment.ends[0] + half, 0.0) * pose[:3, 0]
+        elif right and not left:
+            middle += min(fragment.ends[1] - half, 0.0) * pose[:3, 0]
+        if top and not bottom:
+            middle[1] = fragment.top + tall
+        away = middle - pose[:3, 3]
+        away[1] = 0.0
+        length = max(float(np.linalg.norm(away)), 1e-6)
+        return middle + DEEP * self.slim[slot] * tall / length * away
 
     def forget(self, slot: int) -> None:
         """The slot is free again."""
@@ -201,18 +268,16 @@ class Tracks:
         self._known.clear()
 
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Take over arrays of the same shapes."""
+        """Take over the arrays of other tracks: as many things as find room, the latest seen."""
+        self.clear()
+        order = np.lexsort((-state["seen"].astype(np.int64), ~state["used"].astype(np.bool_)))
+        # Those that stay keep their order: in tracks of this capacity, each keeps its slot.
+        kept = np.sort(order[: len(self.used)])
         for name, array in self.arrays().items():
-            array[...] = state[name]
-        self._known.clear()
-
-
-def behind(fragment: Fragment, pose: NDArray[np.float64], slim: float) -> NDArray[np.float64]:
-    """[3] the middle of a thing's base, metres, where its width is `slim` of its height."""
-    away = fragment.middle - pose[:3, 3]
-    away[1] = 0.0
-    length = max(float(np.linalg.norm(away)), 1e-6)
-    return fragment.middle + DEEP * slim * fragment.height / length * away
+            if name == "next":
+                array[...] = state[name]
+            else:
+                array[: len(kept)] = state[name][kept]
 
 
 def tones(fragment: Fragment, hue: float) -> NDArray[np.float64]:

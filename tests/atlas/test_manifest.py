@@ -5,13 +5,15 @@ import shutil
 from pathlib import Path
 from random import Random
 
+import msgspec
 import numpy as np
 import pytest
 
-from tests.atlases import fresh, told, write_atlas
-from worldrt.atlas.manifest import MANIFEST, read_manifest
-from worldrt.atlas.store import POINTS, check_target, load, save
+from tests.atlases import fresh, told, walk, write_atlas
+from worldrt.atlas.manifest import MANIFEST, VERSION, read_manifest
+from worldrt.atlas.store import POINTS, append, check_target, load, save
 from worldrt.errors import CorruptFile, InputError
+from worldrt.memory.spatial.entities import Entities
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +70,12 @@ def test_the_picture_for_others_may_be_lost(folder: Path) -> None:
     "change, sentence",
     [
         (
-            {"version": 2},
-            "{} was saved by format 2, this build reads 1; update worldrt to load it.",
+            {"version": 3},
+            "{} was saved by format 3, this build reads 1 to 2; update worldrt to load it.",
+        ),
+        (
+            {"version": 0},
+            "{} was saved by format 0, this build reads 1 to 2; update worldrt to load it.",
         ),
         (
             {"format": "other"},
@@ -87,6 +93,34 @@ def test_other_formats_and_versions_are_refused(
         with pytest.raises(InputError) as found:
             act(folder)
         assert str(found.value) == sentence.format(folder)
+
+
+def test_what_an_older_build_has_saved_is_read(folder: Path) -> None:
+    """Format 1 knew nothing that moves; what is added to it is of the newest format."""
+    memory, manifest = load(folder), read_manifest(folder)
+    old = msgspec.structs.replace(manifest, version=1).sealed()
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(old))
+    assert read_manifest(folder).version == 1
+    assert told(load(folder)) == told(memory)
+    entities = Entities(memory.camera, 2)
+    load(folder, memory.camera, entities)
+    assert len(entities) == 0
+    walk(memory, 62, 63)
+    append(memory, folder)
+    assert read_manifest(folder).version == VERSION
+    assert told(load(folder)) == told(memory)
+
+
+def test_a_manifest_without_arrays_is_refused(folder: Path) -> None:
+    empty = msgspec.structs.replace(read_manifest(folder), state=())
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(empty))
+    for act in (load, check_target, lambda place: save(fresh(), place)):
+        with pytest.raises(CorruptFile) as found:
+            act(folder)
+        assert str(found.value) == (
+            f"{folder / MANIFEST} can't be read (Expected `array` of length >= 1 - at `$.state`); "
+            "copy or download it again."
+        )
 
 
 def test_a_folder_without_a_memory_is_refused(tmp_path: Path) -> None:

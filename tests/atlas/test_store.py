@@ -13,12 +13,20 @@ import pytest
 
 from tests.atlases import BUDGET, fresh, told, walk, write_atlas
 from tests.tiny import CAMERA, standing
+from tests.toyroom import CAMERA as SHARP
+from tests.toyroom import EYE, look, room, toy
 from worldrt.atlas.manifest import FORMAT, MANIFEST, VERSION, read_manifest
 from worldrt.atlas.store import POINTS, append, check_target, load, save
+from worldrt.config import MemoryConfig
 from worldrt.errors import ConfigError, OutputError
 from worldrt.geometry.camera import Camera
+from worldrt.geometry.se3 import from_yaw_pitch
+from worldrt.memory.spatial.entities import Entities
 from worldrt.memory.spatial.frame import Inserted
 from worldrt.memory.spatial.map import SpatialMap
+from worldrt.memory.spatial.memory import Footage
+from worldrt.memory.spatial.places import Places
+from worldrt.simulators.movers import Movers
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +65,61 @@ def test_saved_loaded_and_continued_is_never_saved(
         memory = load(tmp_path / "a")
     assert found == written
     assert told(memory) == told(whole)
+
+
+def stroll(places: Places, first: int, last: int) -> None:
+    """Look at an empty room for 6 frames, and then at things that move in it."""
+    far_apart = np.array([-1.0, 0, 3.6]), np.array([1.2, 0, 3.6])
+    movers = Movers([toy("ping-pong", 1, place=far_apart[0]), toy("rotor", 2, place=far_apart[1])])
+    for frame in range(first, last):
+        rgb, depth = room(EYE) if frame < 6 else look(movers, frame)[:2]
+        places.remember(Footage(rgb[None], depth[None], EYE[None], frame))
+
+
+@pytest.mark.parametrize("keep", [save, append])
+def test_what_moves_is_saved_loaded_and_gone_on_with(
+    tmp_path: Path, keep: Callable[[SpatialMap, Path, Entities | None], None]
+) -> None:
+    """All that is seen later is the same as if it had never been saved."""
+    config = MemoryConfig(budget_mb=8.0, entities=3)
+    whole, places = Places(SHARP, config), Places(SHARP, config)
+    stroll(whole, 0, 42)
+    for first, last in ((0, 4), (4, 13), (13, 14), (14, 35), (35, 42)):
+        stroll(places, first, last)
+        assert places.walked == last
+        keep(places.map, tmp_path / "a", places.entities)
+        entities = Entities(SHARP, config.entities)
+        places = Places(SHARP, config, None, load(tmp_path / "a", SHARP, entities), entities)
+    assert whole.entities is not None and len(whole.entities) == 2
+    assert places.entities is not None
+    for name, array in whole.entities.state().items():
+        np.testing.assert_array_equal(places.entities.state()[name], array, err_msg=name)
+    poses = np.stack([EYE, from_yaw_pitch(np.array([0.7, -1.28, 0.4]), -0.1, 0.0)])
+    for first in (42, 55):
+        for one, other in zip(places.view(poses, first), whole.view(poses, first), strict=True):
+            np.testing.assert_array_equal(one, other)
+    still = places.map.view(poses)
+    assert np.abs(still.rgb - places.view(poses, 55).rgb).max() > 0.2
+
+
+@pytest.mark.parametrize("keep", [save, append])
+def test_what_moves_may_be_left_out_and_begun_anew(
+    tmp_path: Path, keep: Callable[[SpatialMap, Path, Entities | None], None]
+) -> None:
+    """Saved with things and loaded without, and the other way round: the map is the same."""
+    places = Places(SHARP, MemoryConfig(budget_mb=8.0, entities=3))
+    stroll(places, 0, 12)
+    assert places.walked == 12 and places.entities is not None
+    keep(places.map, tmp_path / "a", places.entities)
+    still = load(tmp_path / "a", SHARP)
+    assert told(still) == told(places.map)
+    keep(still, tmp_path / "a", None)
+    entities = Entities(SHARP, 2)
+    assert told(load(tmp_path / "a", SHARP, entities)) == told(still)
+    assert len(entities) == 0
+    keep(still, tmp_path / "a", places.entities)
+    load(tmp_path / "a", SHARP, entities)
+    assert len(entities) == len(places.entities) > 0
 
 
 def test_manifest_says_what_there_is(saved: Path) -> None:

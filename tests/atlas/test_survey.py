@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from tests.tiny import CAMERA, look, standing
+from worldrt.atlas.floor import FINEST, PAPER
+from worldrt.atlas.manifest import VERSION
 from worldrt.atlas.store import POINTS, append, load, save
-from worldrt.atlas.survey import FINEST, INK, PAPER, SIDE, floor_plan, survey
+from worldrt.atlas.survey import INK, SIDE, floor_plan, survey
 from worldrt.errors import InputError
 from worldrt.geometry.camera import Camera
 from worldrt.memory.spatial.frame import Frame
@@ -50,7 +52,7 @@ def test_figures(tmp_path: Path) -> None:
     lay(memory, (1, 2, 3), (0, 0.2), (0, 0.2), (0, 0))
     append(memory, folder)
     found = survey(folder, load(folder))
-    assert (found.folder, found.version, found.budget_bytes) == (str(folder), 1, 4_000_000)
+    assert (found.folder, found.version, found.budget_bytes) == (str(folder), VERSION, 4_000_000)
     assert found.points == len(memory) and found.deltas == 1 and found.damaged == ()
     layers = memory.points.page_block[np.flatnonzero(memory.points.weight) // 64, 0]
     assert found.imagined == np.count_nonzero(layers == IMAGINED) > 0

@@ -2,13 +2,20 @@
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from worldrt.checkpoints.files import load_strict, read_tensors, write_bytes, write_tensors
+from worldrt.checkpoints.files import (
+    load_strict,
+    read_tensors,
+    write_bytes,
+    write_rows,
+    write_tensors,
+)
 from worldrt.errors import (
     CheckpointError,
     CorruptFile,
@@ -131,6 +138,36 @@ def test_what_does_not_fit_names_itself_and_changes_nothing(
         load_strict(module, tensors, Path("w.safetensors"))
     assert str(caught.value) == says
     assert same(dict(module.state_dict()), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_rows_in_any_order_make_the_same_file(tmp_path: Path, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(3)
+    shapes = {"wide": (7, 3), "bias": (5,), "deep": (2, 3, 4), "kernel": (6, 1, 2, 2)}
+    tensors = {name: torch.randn(s, generator=generator).to(dtype) for name, s in shapes.items()}
+    rows = [
+        (name, first, tensor[first : first + 2])
+        for name, tensor in tensors.items()
+        for first in range(0, len(tensor), 2)
+    ]
+    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    write_rows(one, shapes, dtype, rows)
+    write_rows(two, shapes, dtype, reversed(rows))
+    assert same(read_tensors(one), tensors)
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_rows_that_fail_on_the_way_leave_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"old")
+
+    def rows() -> Iterator[tuple[str, int, Tensor]]:
+        yield "a", 0, torch.ones(2)
+        raise CorruptFile(path, "cut")
+
+    with pytest.raises(CorruptFile):
+        write_rows(path, {"a": (4,)}, torch.float32, rows())
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == [path.name]
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:

@@ -7,8 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.published import diffusers, original
 from worldrt.checkpoints.files import load_strict
-from worldrt.checkpoints.keymap import from_wan, strip_wrappers
+from worldrt.checkpoints.keymap import (
+    DIFFUSERS,
+    WAN,
+    KeyMap,
+    Place,
+    fold,
+    from_wan,
+    strip_wrappers,
+)
 from worldrt.config import ModelConfig
 from worldrt.errors import CheckpointError, MissingTensor, ShapeMismatch, UnexpectedTensor
 from worldrt.model import Transformer
@@ -119,3 +128,58 @@ def test_a_model_of_another_depth_is_refused(published: dict[str, Tensor]) -> No
     )
     with pytest.raises(UnexpectedTensor, match="layers.2"):
         load(published, shallow)
+
+
+def test_rows_that_share_a_name_are_stacked_in_their_order() -> None:
+    keymap = KeyMap([("a", "x"), (r"b\.(\d)", r"y.\1"), ("c", "x")])
+    assert keymap.place("a") == Place("x", 0, 2) and keymap.place("c") == Place("x", 1, 2)
+    assert keymap.place("b.3") == Place("y.3", 0, 1)
+    assert keymap.place("b") is None and keymap.place("aa") is None
+
+
+def test_both_layouts_have_the_same_places(published: dict[str, Tensor]) -> None:
+    names = original(published)
+    for one, other in zip(names, diffusers(names), strict=True):
+        assert WAN.place(one) == DIFFUSERS.place(other) is not None
+
+
+def test_diffusers_own_model_reads_these_names_and_gives_the_golden_flow(golden: Golden) -> None:
+    """So the names are right, not only equal to themselves."""
+    models = pytest.importorskip("diffusers")
+    tensors = golden("bidirectional")
+    model = models.WanTransformer3DModel(
+        num_attention_heads=4,
+        attention_head_dim=24,
+        in_channels=4,
+        out_channels=4,
+        text_dim=32,
+        freq_dim=256,
+        ffn_dim=128,
+        num_layers=2,
+        cross_attn_norm=True,
+    ).eval()
+    model.load_state_dict(diffusers(original(tensors)), strict=True)
+    assert all(DIFFUSERS.place(name) for name in model.state_dict())
+    with torch.no_grad():
+        flow = model(
+            tensors["x"].transpose(1, 2), tensors["t"], tensors["context"], return_dict=False
+        )[0]
+    assert torch.allclose(flow.transpose(1, 2), tensors["flow"], atol=1.5e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "name, shape, folded",
+    [
+        ("patch.weight", (96, 16, 1, 2, 2), (96, 64)),
+        ("patch.weight", (96, 64), (96, 64)),
+        ("patch.weight", (), ()),
+        ("layers.3.modulation", (1, 6, 96), (6, 96)),
+        ("head.modulation", (2, 96), (2, 96)),
+        ("head.modulation", (2, 2, 96), (2, 2, 96)),
+        ("layers.0.ffn.0.weight", (1, 96), (1, 96)),
+    ],
+)
+def test_shapes_that_are_kept_otherwise(
+    name: str, shape: tuple[int, ...], folded: tuple[int, ...]
+) -> None:
+    assert fold(name, shape) == folded

@@ -14,7 +14,14 @@ from worldrt.config import MotionConfig
 from worldrt.errors import InputError, PathError, ShapeError
 from worldrt.geometry.keys import Keys, parse_keys
 from worldrt.geometry.se3 import check_pose, exp, from_yaw_pitch, yaw_pitch
-from worldrt.geometry.trajectory import Trajectory, integrate, parse_poses, read_path
+from worldrt.geometry.trajectory import (
+    Trajectory,
+    axes_of,
+    integrate,
+    parse_poses,
+    read_path,
+    steer,
+)
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 MOTION = MotionConfig(move_step=0.25, turn_step=7.3, pitch_limit=20)
@@ -150,6 +157,80 @@ def test_a_wall_is_slid_along() -> None:
     poses = integrate(parse_keys("W*20 L*3"), start, MOTION, step=wall)
     np.testing.assert_allclose(poses[-1, :3, 3], [20 * 0.25 * 0.5, 0, 1], atol=1e-9)
     assert np.degrees(yaw_pitch(poses[-1])[0]) == pytest.approx(30 + 3 * 7.3)
+
+
+# Sticks, of which keys are the special case.
+
+AXES = st.lists(
+    st.tuples(*[st.floats(-1, 1) | st.sampled_from([-1.0, 0.0, 1.0])] * 4), max_size=40
+).map(lambda rows: np.array(rows).reshape(-1, 4))
+
+
+@quick
+@given(axes=AXES, cut=st.integers(0, 40))
+def test_steering_in_two_parts_is_steering_the_whole_to_the_bit(axes: NDArray, cut: int) -> None:
+    whole = steer(axes, START, MOTION)
+    first = steer(axes[:cut], START, MOTION)
+    second = steer(axes[cut:], first[-1] if len(first) else START, MOTION)
+    np.testing.assert_array_equal(np.concatenate([first, second]), whole)
+
+
+@quick
+@given(axes=AXES)
+def test_a_stick_moves_by_how_far_it_is_pushed_and_never_faster_than_a_key(axes: NDArray) -> None:
+    poses = np.concatenate([START[None], steer(axes, START, MOTION)])
+    lengths = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=-1)
+    pushed = np.minimum(np.linalg.norm(axes[:, :2], axis=-1), 1)
+    np.testing.assert_allclose(lengths, 0.25 * pushed, atol=1e-12)
+    yaws = np.unwrap([yaw_pitch(pose)[0] for pose in poses])
+    np.testing.assert_allclose(np.diff(yaws), np.radians(7.3) * axes[:, 2], atol=1e-9)
+    for pose in poses:
+        check_pose(pose)
+
+
+@pytest.mark.parametrize(
+    ("key", "axes"),
+    [
+        ("W", (0, 1, 0, 0)),
+        ("S", (0, -1, 0, 0)),
+        ("D", (1, 0, 0, 0)),
+        ("A", (-1, 0, 0, 0)),
+        ("L", (0, 0, 1, 0)),
+        ("J", (0, 0, -1, 0)),
+        ("I", (0, 0, 0, 1)),
+        ("K", (0, 0, 0, -1)),
+        ("WDJI", (1, 1, -1, 1)),
+        (".", (0, 0, 0, 0)),
+    ],
+)
+def test_a_stick_at_its_stop_is_a_held_key(key: str, axes: tuple[float, ...]) -> None:
+    held = parse_keys(f"{key}*5")
+    np.testing.assert_array_equal(axes_of(held), np.tile(np.array(axes, float), (5, 1)))
+    steered = steer(np.tile(np.array(axes, float), (5, 1)), START, MOTION)
+    np.testing.assert_array_equal(steered, integrate(held, START, MOTION))
+
+
+def test_two_half_turns_are_a_whole_one_to_the_bit() -> None:
+    half = steer(np.tile([0, 0, 0.5, 0.5], (2, 1)), START, MOTION)
+    whole = steer(np.array([[0, 0, 1.0, 1.0]]), START, MOTION)
+    np.testing.assert_array_equal(half[-1], whole[-1])
+
+
+@pytest.mark.parametrize(
+    ("axes", "error", "sentence"),
+    [
+        (np.zeros((3, 3)), ShapeError, "axes has shape [3, 3], expected [F, 4]: right, ahead"),
+        (np.zeros(4), ShapeError, "axes has shape [4], expected [F, 4]"),
+        ([[0, 0, 0, 0], [0, 1.5, 0, 0]], InputError, "Axis 'ahead' of frame 1 is 1.5; give -1 to"),
+        ([[0, 0, np.nan, 0]], InputError, "Axis 'turn right' of frame 0 is nan; give -1 to 1"),
+        ([[0, 0, 0, -np.inf]], InputError, "Axis 'look up' of frame 0 is -inf; give -1 to 1"),
+    ],
+)
+def test_sticks_out_of_range_are_refused(
+    axes: NDArray | list[list[float]], error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=re.escape(sentence)):
+        steer(np.array(axes), START, MOTION)
 
 
 ROLLED = exp(np.array([0, 0, 0, 0, 0, 0.1]))

@@ -17,6 +17,8 @@ def test_the_time_of_a_block_is_that_of_its_stages() -> None:
         stage_ms={"splat": 9.5, "steps": 30.0, "decode": 0.5},
         recalled=(),
         partitions={},
+        evicted=0,
+        policy="window",
     )
     assert chunk.block_ms == 40.0
     assert chunk.switches == ()

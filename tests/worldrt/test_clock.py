@@ -25,6 +25,14 @@ def test_the_cache_has_a_stage_of_its_own(cache: KVCache, monkeypatch: pytest.Mo
     assert clock.stage_ms == {"steps": 4000.0, "policy": 2000.0}
 
 
+def test_a_clock_goes_on_from_another_and_leaves_it_as_it_was(cache: KVCache) -> None:
+    before = {"clean": 3.0}
+    clock = Clock(cache, before)
+    with clock("clean"):
+        pass
+    assert clock.stage_ms["clean"] >= 3.0 and before == {"clean": 3.0}
+
+
 def test_a_stage_that_fails_is_not_counted(cache: KVCache) -> None:
     clock = Clock(cache)
     with pytest.raises(ZeroDivisionError), clock("steps"):

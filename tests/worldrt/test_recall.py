@@ -10,7 +10,7 @@ from worldrt.memory.cache import KVCache
 from worldrt.memory.policy import SwitchMode
 from worldrt.memory.slots import Region
 from worldrt.memory.spatial.frame import Splat
-from worldrt.memory.spatial.memory import Recalled
+from worldrt.memory.spatial.memory import Footage, Recalled
 from worldrt.recall import ANCHOR_DEGREES, ANCHOR_METRES, Recall
 from worldrt.rollout import Rollout, Told
 from worldrt.sampler import steps_of
@@ -29,9 +29,9 @@ class Scripted:
     def __len__(self) -> int:
         return 0
 
-    def remember(self, *args: object, **more: object) -> None: ...
+    def remember(self, footage: Footage) -> None: ...
 
-    def imagine(self, *args: object, **more: object) -> None: ...
+    def imagine(self, footage: Footage, known: NDArray[np.float32]) -> None: ...
 
     def view(self, poses: NDArray[np.float64], first: int) -> Splat:
         raise AssertionError("a recall never looks at points")

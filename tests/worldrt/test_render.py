@@ -11,15 +11,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load as decode
 
-from tests.tiny import BLOCK, ROOM, write_world
+from tests.tiny import BLOCK, ROOM, tiny_config, write_world
 from worldrt.atlas.store import load
 from worldrt.bench.soak import resident_mb
 from worldrt.chunk import Chunk
-from worldrt.config import MemoryUse
+from worldrt.config import MemoryUse, dump
 from worldrt.errors import (
     CheckpointError,
     ConfigError,
@@ -29,14 +31,17 @@ from worldrt.errors import (
     WorldrtError,
 )
 from worldrt.geometry.trajectory import read_path
+from worldrt.memory.policy import SwitchMode
 from worldrt.memory.slots import Region
 from worldrt.render import SCALE, Order, follow, render
+from worldrt.rollout import Receipt
 from worldrt.session import Session
 from worldrt.simulators.doom.collision import clear
 from worldrt.simulators.doom.engine import BODY
 from worldrt.simulators.doom.maze import generate
 from worldrt.starts import Start
 from worldrt.tally import Tally
+from worldrt.transcript import Transcript
 from worldrt.video import VideoWriter, read_frames
 from worldrt.world import World
 
@@ -64,6 +69,7 @@ def order(world_folder: Path, tmp_path: Path) -> Order:
         context_frames=4,
         seed=1,
         policy=None,
+        steps=None,
         switch="",
         memory=None,
         retrieval=None,
@@ -74,6 +80,7 @@ def order(world_folder: Path, tmp_path: Path) -> Order:
         compare=False,
         out=tmp_path / "walk.mp4",
         json=tmp_path / "walk.json",
+        log=None,
     )
 
 
@@ -126,6 +133,39 @@ def test_same_order_gives_same_latents(order: Order, tmp_path: Path) -> None:
         assert other.latents_sha256 != one.latents_sha256, change
 
 
+def test_steps_that_are_asked_for_are_walked(order: Order, world: World) -> None:
+    """As many as the world has are its own."""
+    own = render(order).latents_sha256
+    count = len(world.config.sampler.sigmas)
+    assert render(replace(order, steps=count)).latents_sha256 == own
+    assert render(replace(order, steps=count + 1)).latents_sha256 != own
+    with pytest.raises(ConfigError, match="1 to 100 steps, got 0"):
+        render(replace(order, steps=0))
+
+
+def test_a_log_holds_what_was_asked_for_and_the_hash_of_the_report(
+    order: Order, world_folder: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "walk.jsonl"
+    report = render(replace(order, log=log, steps=3, memory=MemoryUse.SPLAT))
+    found = Transcript(log)
+    assert found.end is not None and found.end.latents_sha256 == report.latents_sha256
+    head = found.header
+    assert (head.world, head.start, head.context_frames) == (str(world_folder), "room", 4)
+    assert (head.seed, head.policy, head.steps, head.memory) == (1, "window", 3, MemoryUse.SPLAT)
+    assert found.blocks == 3
+
+
+def test_a_log_that_cannot_be_written_is_refused_before_the_video(
+    order: Order, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match="is a folder; name a file for the action log"):
+        render(replace(order, log=tmp_path))
+    with pytest.raises(OutputError, match="does not exist; make it first"):
+        render(replace(order, log=tmp_path / "missing" / "walk.jsonl"))
+    assert not order.out.exists()
+
+
 @pytest.mark.parametrize(
     "path, seconds, frames",
     [
@@ -166,8 +206,8 @@ def test_switches_take_effect_at_their_block(order: Order) -> None:
     """Frames 0, 4 and 8 begin blocks; a switch at frame 3 waits for the next one."""
     changed = replace(order, policy="infinity", switch="0.3:cut 0:keep 0.8:flush")
     report = render(changed)
-    found = [(str(receipt.mode), receipt.block) for receipt in report.switches]
-    assert found == [("keep", 0), ("cut", 1), ("flush", 2)]
+    expected = [(SwitchMode.KEEP, 0), (SwitchMode.CUT, 1), (SwitchMode.FLUSH, 2)]
+    assert report.switches == [Receipt(mode, block) for mode, block in expected]
     plain = render(replace(order, policy="infinity"))
     assert plain.switches == [] and plain.latents_sha256 != report.latents_sha256
     assert order.json is not None
@@ -382,6 +422,17 @@ def test_the_memory_is_saved_and_can_be_loaded(order: Order, tmp_path: Path) -> 
     memory = load(folder)
     assert len(memory) == report.memory_points > 1000
     assert len(memory.keyframes) > 0
+
+
+def test_what_moves_is_saved_with_the_memory(order: Order, tmp_path: Path) -> None:
+    folder, config = tmp_path / "memory", tiny_config()
+    world = shutil.copytree(order.world, tmp_path / "followed")
+    memory = msgspec.structs.replace(config.memory, entities=2)
+    (world / "world.toml").write_text(dump(msgspec.structs.replace(config, memory=memory)))
+    render(replace(order, world=str(world), save_memory=folder))
+    names = decode((folder / "state-1.safetensors").read_bytes()).keys()
+    assert {"entities.used", "entities.history"} <= names
+    render(replace(order, world=str(world), load_memory=folder))
 
 
 def test_a_saved_memory_is_gone_on_with(order: Order, tmp_path: Path) -> None:

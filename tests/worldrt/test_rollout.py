@@ -12,7 +12,7 @@ from worldrt.history import History, Past
 from worldrt.kernels.attention import attend
 from worldrt.memory.cache import KVCache
 from worldrt.memory.coarse import CoarseHistory
-from worldrt.memory.policy import SwitchMode, find
+from worldrt.memory.policy import SwitchMode, find, names
 from worldrt.memory.slots import CacheShape, Region
 from worldrt.model import TextKeys, Transformer
 from worldrt.rollout import Receipt, Rollout
@@ -355,6 +355,67 @@ def test_switch_modes_that_a_policy_lacks(
         one.switch(SwitchMode(mode), tiny.read_text(other(prompt)))
     assert says in str(caught.value)
     assert torch.equal(generate(one, draws[1]), generate(two, draws[1]))
+
+
+# Another cache in the middle of a walk.
+
+
+def opened(roll: Rollout, spec: str) -> KVCache:
+    return KVCache(find(spec, roll.cache.shape.block_frames), roll.cache.shape)
+
+
+@pytest.mark.parametrize(
+    "old, spec, frames, given",
+    [
+        *(("window", spec, 3, 5) for spec in names()),
+        ("state", "window", 5, 3),
+        ("state", "state", 4, 4),
+        ("temp:prompt_bits=4", "infinity", 3, 5),
+    ],
+)
+def test_another_cache_is_as_if_its_walk_had_begun_with_the_last_blocks(
+    tiny: Transformer, prompt: Tensor, old: str, spec: str, frames: int, given: int
+) -> None:
+    """Those of at most 16 frames; what was before them is gone. Also with a clean pass to run."""
+    roll = rollout(tiny, prompt, old, frames)
+
+    def walk(one: Rollout, noise: Tensor) -> Tensor:
+        draws = iter(noise)
+        latents = one.generate(lambda wanted: next(draws)[:, :wanted], frames)
+        one.commit()
+        return latents
+
+    made = [walk(roll, noise) for noise in noises(given + 1, 2 * frames)]
+    moved, fresh = roll.under(opened(roll, spec)), rollout(tiny, prompt, spec, frames)
+    for block in made[-given:]:
+        fresh.give(block)
+    assert (moved.blocks, fresh.blocks) == (given + 1, 0)
+    for noise in noises(2, 2 * frames):
+        assert torch.equal(walk(moved, noise), walk(fresh, noise))
+
+
+@pytest.mark.parametrize("mode, kept", [("flush", 1), ("cut", 1), ("keep", 5)])
+def test_another_cache_is_given_nothing_that_a_switch_has_made_forgotten(
+    tiny: Transformer, prompt: Tensor, mode: str, kept: int
+) -> None:
+    """The last two frames survive a flush of this policy: one block of three."""
+    roll = rollout(tiny, prompt, "infinity:recent=2", 3)
+    made = [generate(roll, noise) for noise in noises(6, 3)]
+    roll.switch(SwitchMode(mode), tiny.read_text(other(prompt)))
+    moved = roll.under(opened(roll, "window"))
+    fresh = rollout(tiny, other(prompt), "window", 3)
+    for block in made[-kept:]:
+        fresh.give(block)
+    noise = noises(1, 3)[0]
+    assert torch.equal(generate(moved, noise), generate(fresh, noise))
+
+
+def test_another_cache_waits_for_the_open_block(tiny: Transformer, prompt: Tensor) -> None:
+    roll = rollout(tiny, prompt, "window", 3)
+    draws = iter(noises(1, 3)[0])
+    roll.generate(lambda frames: next(draws), 3)
+    with pytest.raises(CacheError, match="A generated block is open; commit it first."):
+        roll.under(opened(roll, "window"))
 
 
 def test_a_block_is_committed_before_the_next(tiny: Transformer, prompt: Tensor) -> None:

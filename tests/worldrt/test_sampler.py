@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from worldrt.config import SamplerConfig
+from worldrt.errors import ConfigError
 from worldrt.sampler import (
     FlowSchedule,
     Step,
@@ -146,6 +147,26 @@ def test_what_a_network_returns() -> None:
 def test_steps_of_a_world_are_its_levels() -> None:
     config = SamplerConfig(sigmas=(1.0, 0.7, 0.25), prediction="clean")
     assert steps_of(config) == (Step(1000.0, 1.0), Step(700.0, 0.7), Step(250.0, 0.25))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 7, 100])
+def test_steps_that_are_asked_for_are_those_of_an_unshifted_schedule(count: int) -> None:
+    """But as many as the world has are its own."""
+    config = SamplerConfig(sigmas=(1.0, 0.7, 0.25), prediction="clean")
+    steps = steps_of(config, count)
+    even = FlowSchedule(1.0).steps([round(1000 * (1 - k / count)) for k in range(count)])
+    assert len(steps) == count and steps[0] == Step(1000.0, 1.0)
+    for step, wanted in zip(steps, even, strict=True):
+        assert step.timestep == 1000 * step.sigma
+        assert step.sigma == pytest.approx(wanted.sigma, abs=1e-3)
+    assert steps_of(config, 3) == steps_of(config)
+
+
+@pytest.mark.parametrize("count", [0, -1, 101])
+def test_steps_out_of_range_are_refused(count: int) -> None:
+    config = SamplerConfig(sigmas=(1.0,), prediction="clean")
+    with pytest.raises(ConfigError, match=f"in 1 to 100 steps, got {count}"):
+        steps_of(config, count)
 
 
 @pytest.mark.parametrize("sigmas", [(1.0,), (1.0, 0.7, 0.25)])

@@ -11,19 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from tests.tiny import BLOCK, CAMERA, room_start, standing, write_world
-from worldrt import session as module
+from worldrt import outlook
 from worldrt.chunk import Chunk
 from worldrt.codec import unpack
 from worldrt.config import CameraConfig, MemoryUse
-from worldrt.errors import ConfigError, InputError, SessionClosed, ShapeError
+from worldrt.errors import CacheError, ConfigError, InputError, SessionClosed, ShapeError
 from worldrt.geometry.keys import Keys, parse_keys, random_walk
-from worldrt.geometry.trajectory import integrate
+from worldrt.geometry.trajectory import axes_of, integrate, steer
 from worldrt.memory.cache import KVCache
 from worldrt.memory.policy import SwitchMode, names
 from worldrt.memory.slots import Region
-from worldrt.memory.spatial.memory import Recalled
+from worldrt.memory.spatial.memory import Footage, Recalled
 from worldrt.memory.spatial.points import PAGE, REAL
 from worldrt.memory.spatial.surface import filled
+from worldrt.rollout import PolicyReceipt
 from worldrt.session import Session, batched_keys
 from worldrt.starts import Start
 from worldrt.world import World
@@ -97,6 +98,40 @@ def test_step_is_follow_of_the_integrated_keys(
         np.testing.assert_array_equal(chunk.poses, block)
         assert torch.equal(session.follow(block).latents, chunk.latents)
         np.testing.assert_array_equal(session.pose, block[-1])
+
+
+def test_keys_are_sticks_at_their_stops(world: World, start: Start, walked: list[Chunk]) -> None:
+    session = Session(world, start, seed=3)
+    found = [session.drive(axes_of(keys)) for keys in batched_keys(PATH, BLOCK)]
+    assert torch.equal(latents(found), latents(walked))
+
+
+def test_sticks_steer(world: World, start: Start) -> None:
+    """Where they lead, and what `step` lets them."""
+    axes = np.random.default_rng(3).uniform(-1, 1, (BLOCK, 4))
+    chunk = Session(world, start).drive(axes)
+    wanted = steer(axes, start.poses[-1], world.config.motion)
+    np.testing.assert_array_equal(chunk.poses, wanted)
+    stuck = Session(world, start).drive(axes, lambda here, there: here)
+    np.testing.assert_array_equal(stuck.poses[:, :3, 3], np.tile(start.poses[-1, :3, 3], (4, 1)))
+
+
+@pytest.mark.parametrize(
+    "axes, error, sentence",
+    [
+        (np.zeros((3, 4)), ShapeError, r"axes has shape \[3, 4\], expected \[4, 4\], one block"),
+        (np.zeros((4, 3)), ShapeError, r"axes has shape \[4, 3\]"),
+        (np.full((4, 4), np.nan), InputError, "'right' of frame 0 is nan"),
+        (np.full((4, 4), 1.01), InputError, "'right' of frame 0 is 1.01"),
+    ],
+)
+def test_sticks_that_make_no_sense_leave_the_walk_as_it_was(
+    world: World, start: Start, axes: NDArray, error: type[Exception], sentence: str
+) -> None:
+    session = Session(world, start)
+    with pytest.raises(error, match=sentence):
+        session.drive(axes)
+    assert session.frames == 0
 
 
 def test_stream_is_its_blocks_one_after_the_other(
@@ -214,8 +249,8 @@ def test_start_becomes_context_and_memory(
         told.append((poses, before))
         return camera_maps(camera, poses, before)  # type: ignore[arg-type]
 
-    camera_maps = module.camera_maps
-    monkeypatch.setattr(module, "camera_maps", spy)
+    camera_maps = outlook.camera_maps
+    monkeypatch.setattr(outlook, "camera_maps", spy)
     start = room_start(frames)
     session = Session(world, start)
     assert session.cache.frames == len(shown)
@@ -229,7 +264,7 @@ def test_start_becomes_context_and_memory(
 
     order = early + shown
     own = world.places()
-    own.remember(start.rgb[order], start.depth[order], start.poses[order], 0)
+    own.remember(Footage(start.rgb[order], start.depth[order], start.poses[order], 0))
     assert session.places is not None and len(session.memory) == len(own) > 0
     for name in ("position", "colour", "written", "page_block"):
         np.testing.assert_array_equal(
@@ -465,6 +500,123 @@ def test_every_policy_walks(world: World, start: Start, policy: str) -> None:
     last = walks[0][-1]
     assert sum(part.tokens for part in last.partitions.values()) > 0
     assert last.stage_ms["policy"] >= 0
+
+
+# Another policy in the middle of a walk.
+
+
+@pytest.mark.parametrize("policy", names())
+@pytest.mark.parametrize("use", [MemoryUse.SPLAT, MemoryUse.BOTH])
+def test_every_policy_can_take_over(
+    world: World, start: Start, policy: str, use: MemoryUse
+) -> None:
+    """Pose, noise, memory and the count of frames go on; the same again gives the same bits."""
+
+    def walk() -> tuple[Session, list[Chunk]]:
+        session = Session(world, start, seed=3, policy="infinity", use=use)
+        found = [session.step(PATH[:BLOCK]) for _ in range(3)]
+        receipt = session.use_policy(policy)
+        assert receipt == PolicyReceipt(policy, 3)
+        found += [session.step(PATH[BLOCK : 2 * BLOCK]) for _ in range(3)]
+        told = (receipt,) if policy != "infinity" else ()
+        assert [chunk.switches for chunk in found] == [(), (), (), told, (), ()]
+        return session, found
+
+    session, found = walk()
+    assert torch.equal(latents(found), latents(walk()[1]))
+    assert session.policy == policy and session.cache.policy == world.policy(policy)
+    assert [chunk.policy for chunk in found] == ["infinity"] * 3 + [policy] * 3
+    assert [chunk.first for chunk in found] == [0, 4, 8, 12, 16, 20]
+    keys = PATH[:BLOCK] * 3 + PATH[BLOCK : 2 * BLOCK] * 3
+    straight = integrate(keys, start.poses[-1], world.config.motion)
+    np.testing.assert_array_equal(np.concatenate([chunk.poses for chunk in found]), straight)
+    before = list(Session(world, start, seed=3, policy="infinity", use=use).stream(keys))
+    assert torch.equal(latents(found[:3]), latents(before[:3]))
+    np.testing.assert_array_equal(found[3].remembered, before[3].remembered)
+
+
+def test_the_policy_that_there_is_changes_nothing(
+    world: World, start: Start, walked: list[Chunk]
+) -> None:
+    """However it is spelt."""
+    session = Session(world, start, seed=3)
+    found = [session.step(PATH[:BLOCK])]
+    cache = session.cache
+    receipt = session.use_policy(f"window:sink={BLOCK}")
+    assert receipt == PolicyReceipt(f"window:sink={BLOCK}", 1) and session.cache is cache
+    found += [session.follow(chunk.poses) for chunk in walked[1:]]
+    assert torch.equal(latents(found), latents(walked))
+    assert all(chunk.switches == () and chunk.policy == "window" for chunk in found)
+
+
+@pytest.mark.parametrize("spec", ["windw", "window:sink=x", "window:sunk=1"])
+def test_a_policy_that_there_is_not_changes_nothing(
+    world: World, start: Start, walked: list[Chunk], spec: str
+) -> None:
+    session = Session(world, start, seed=3)
+    found = [session.step(PATH[:BLOCK])]
+    with pytest.raises(ConfigError):
+        session.use_policy(spec)
+    found += [session.follow(chunk.poses) for chunk in walked[1:]]
+    assert torch.equal(latents(found), latents(walked))
+
+
+def test_a_cache_that_cannot_be_opened_changes_nothing(
+    world: World, start: Start, walked: list[Chunk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor one that fails while it is given its frames."""
+    session = Session(world, start, seed=3)
+    found = [session.step(PATH[:BLOCK])]
+
+    def fail(*args: object, **more: object) -> None:
+        raise CacheError("There is no room.")
+
+    for method in ("__init__", "open_block"):
+        with monkeypatch.context() as patch:
+            patch.setattr(KVCache, method, fail)
+            with pytest.raises(CacheError, match="no room"):
+                session.use_policy("infinity")
+    found += [session.follow(chunk.poses) for chunk in walked[1:]]
+    assert torch.equal(latents(found), latents(walked))
+    assert session.policy == "window"
+
+
+def test_frames_that_have_left_are_counted_across_policies(world: World, start: Start) -> None:
+    """Of all frames walked, the start's 8 and the generated ones: what is not in sink or recent."""
+    session = Session(world, start, policy="infinity")
+    for index, policy in enumerate(("infinity", "window", "full", "infinity:recent=6")):
+        session.use_policy(policy)
+        for _ in range(3):
+            chunk = session.step(PATH[:BLOCK])
+            parts = chunk.partitions
+            held = parts[Region.SINK].frames + parts[Region.RECENT].frames
+            assert chunk.evicted + held == 8 + session.frames, (index, policy)
+
+
+def test_changes_are_told_in_order_and_a_closed_session_takes_none(
+    world: World, start: Start
+) -> None:
+    session = Session(world, start, policy="infinity")
+    told = (
+        session.switch(SwitchMode.FLUSH),
+        session.use_policy("longlive"),
+        session.switch(SwitchMode.RECACHE),
+    )
+    chunk = session.step(PATH[:BLOCK])
+    assert chunk.switches == told and chunk.block_ms > chunk.stage_ms["clean"] > 0
+    session.close()
+    with pytest.raises(SessionClosed):
+        session.use_policy("window")
+
+
+def test_other_steps_are_another_walk(world: World, start: Start, walked: list[Chunk]) -> None:
+    """The world's own number is its own walk."""
+    own = Session(world, start, seed=3, steps=len(world.config.sampler.sigmas))
+    assert torch.equal(latents(list(own.stream(PATH))), latents(walked))
+    more = latents(list(Session(world, start, seed=3, steps=5).stream(PATH)))
+    assert torch.isfinite(more).all() and not torch.equal(more, latents(walked))
+    with pytest.raises(ConfigError, match="1 to 100 steps, got 0"):
+        Session(world, start, steps=0)
 
 
 @pytest.mark.parametrize("policy, mode", [("reground", "keep"), ("longlive", "recache")])

@@ -23,6 +23,8 @@ def chunk(block_ms: float) -> Chunk:
         stage_ms={"steps": 0.75 * block_ms, "decode": 0.25 * block_ms},
         recalled=(),
         partitions={},
+        evicted=0,
+        policy="window",
     )
 
 

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import worldrt
-from tests.tiny import tiny_config, write_world
+from tests.tiny import look, standing, tiny_config, write_world
+from worldrt.atlas.store import save
 from worldrt.checkpoints.files import write_tensors
 from worldrt.config import Cells, PackerConfig, dump
 from worldrt.errors import (
@@ -27,6 +29,7 @@ from worldrt.geometry.keys import parse_keys
 from worldrt.memory.learned import LearnedPacker
 from worldrt.memory.packed import Packed
 from worldrt.memory.slots import Region
+from worldrt.memory.spatial.frame import Frame
 from worldrt.session import Session
 from worldrt.starts import Start
 from worldrt.world import World, find_world, shipped
@@ -55,6 +58,33 @@ def test_refiner_is_a_codec_with_more_tensors(tmp_path: Path, world: World) -> N
     refined = World.load(str(write_world(tmp_path / "refined", refiner_width=8)))
     extra = refined.codec.state_dict().keys() - world.codec.state_dict().keys()
     assert extra and all(name.startswith("refiner.") for name in extra)
+
+
+@pytest.mark.parametrize("saved, wanted", [(2, 2), (2, 3), (2, 0), (0, 2)])
+def test_a_saved_memory_is_gone_on_with_and_what_moves_in_it(
+    world: World, tmp_path: Path, saved: int, wanted: int
+) -> None:
+    """As many things as this world follows: none, if it follows none or none were saved."""
+
+    def following(count: int) -> World:
+        memory = msgspec.structs.replace(world.config.memory, entities=count)
+        config = msgspec.structs.replace(world.config, memory=memory)
+        return World(config, world.model, world.codec, world.folder)
+
+    first, pose = following(saved).places(), standing(0.0, 0.0, 0.0)
+    rgb, depth = look(pose)
+    first.map.insert(Frame(rgb, depth, pose, 0))
+    if first.entities is not None:
+        moving = np.zeros(depth.shape, np.bool_)
+        moving[20:31, 20:33] = True
+        first.entities.observe(rgb, depth, pose, moving, 0)
+    save(first.map, tmp_path / "kept", first.entities)
+    second = following(wanted).places(saved=tmp_path / "kept")
+    assert len(second) == len(first) > 1000
+    assert (second.entities is None) == (wanted == 0)
+    if second.entities is not None:
+        assert second.entities.capacity == wanted
+        assert len(second.entities) == min(saved, 1)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -9,8 +10,8 @@ from worldrt.errors import CorruptFile, InputError
 from worldrt.geometry.camera import Camera
 
 FORMAT = "worldrt spatial memory"
-VERSION = 1
-"""Of what is written; a newer one is refused."""
+VERSION = 2
+"""Of what is written; older ones are read, a newer one is refused. 2: with what moves."""
 MANIFEST = "manifest.json"
 
 
@@ -37,7 +38,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """[C, h, w] of its keyframes' latents."""
     points: int
     keyframes: int
-    state: tuple[File, ...]
+    state: Annotated[tuple[File, ...], msgspec.Meta(min_length=1)]
     """The whole, then the changes in order."""
     ply: File
     sha256: str = ""
@@ -87,10 +88,10 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{folder} holds {head.format!r}, expected {FORMAT!r}; name the folder of a saved "
                 "memory."
             )
-        if head.version != VERSION:
+        if not 1 <= head.version <= VERSION:
             raise InputError(
-                f"{folder} was saved by format {head.version}, this build reads {VERSION}; update "
-                "worldrt to load it."
+                f"{folder} was saved by format {head.version}, this build reads 1 to {VERSION}; "
+                "update worldrt to load it."
             )
         manifest = msgspec.json.decode(text, type=Manifest)
     except ValueError as error:  # msgspec's own, or text that is no UTF-8

@@ -27,18 +27,22 @@ from worldrt.atlas.ply import encode as encode_ply
 from worldrt.checkpoints.files import write_bytes
 from worldrt.errors import ConfigError, CorruptFile, OutputError, ShapeError
 from worldrt.geometry.camera import Camera
+from worldrt.memory.spatial.entities import Entities
 from worldrt.memory.spatial.map import SpatialMap
 from worldrt.memory.spatial.voxels import NONE, PAGE
 
 POINTS = "points.ply"
+ENTITIES = "entities."
+"""Begins the names of the arrays of what moves."""
 
 
-def save(memory: SpatialMap, folder: Path) -> None:
+def save(memory: SpatialMap, folder: Path, entities: Entities | None = None) -> None:
     """Write the whole memory in place of what the folder held of one.
 
     Args:
         memory: what is saved; nobody inserts meanwhile.
         folder: made if need be, in a folder that exists.
+        entities: what moves in it; None: nothing is followed.
 
     Raises:
         OutputError, CorruptFile, InputError: nothing can be written there, see `check_target`; the
@@ -50,7 +54,7 @@ def save(memory: SpatialMap, folder: Path) -> None:
     except OSError as error:
         raise OutputError(f"{folder} can't be made ({error.strerror}).") from error
     number = _next_number(folder)
-    state = _write(folder, f"state-{number}.safetensors", encode(memory.state()))
+    state = _write(folder, f"state-{number}.safetensors", encode(_state(memory, entities)))
     ply = _write(folder, POINTS, encode_ply(_columns(memory)))
     _commit(folder, _manifest(memory, (state,), ply))
 
@@ -70,7 +74,7 @@ def check_target(folder: Path) -> None:
         read_manifest(folder)
 
 
-def append(memory: SpatialMap, folder: Path) -> None:
+def append(memory: SpatialMap, folder: Path, entities: Entities | None = None) -> None:
     """Write what has changed since the folder was last written; the first time, everything.
 
     When the changes have grown as large as the whole, the whole is saved anew: the folder and the
@@ -79,6 +83,7 @@ def append(memory: SpatialMap, folder: Path) -> None:
     Args:
         memory: the one that was saved there, or loaded from there; nobody inserts meanwhile.
         folder: of `save`.
+        entities: what moves in it; None: nothing is followed.
 
     Raises:
         ConfigError: the folder holds a memory of another camera, budget or latent shape.
@@ -86,7 +91,7 @@ def append(memory: SpatialMap, folder: Path) -> None:
         CorruptFile, InputError: what it holds can't be read.
     """
     if not (folder / MANIFEST).exists():
-        return save(memory, folder)
+        return save(memory, folder, entities)
     before = read_manifest(folder)
     after = _manifest(memory, before.state, before.ply)
     if before.made_with != after.made_with:
@@ -94,24 +99,28 @@ def append(memory: SpatialMap, folder: Path) -> None:
             f"{folder} holds a memory made with {before.made_with}, this one was made with "
             f"{after.made_with}; save it to another folder."
         )
-    old, new = _read_state(folder, before), memory.state()
+    old, new = _read_state(folder, before), _state(memory, entities)
     differ = changes(old, new)
     size = sum(each.nbytes for each in differ.values())
     if not differ and old.keys() == new.keys():
         return
     grown = size + sum(file.bytes for file in before.state[1:])
     if old.keys() != new.keys() or grown > before.state[0].bytes:
-        return save(memory, folder)
+        return save(memory, folder, entities)
     file = _write(folder, f"state-{_next_number(folder)}.safetensors", encode(differ))
     _commit(folder, _manifest(memory, (*before.state, file), before.ply))
 
 
-def load(folder: Path, camera: Camera | None = None) -> SpatialMap:
+def load(
+    folder: Path, camera: Camera | None = None, entities: Entities | None = None
+) -> SpatialMap:
     """The memory that was saved in a folder, to go on as if it never had been.
 
     Args:
         folder: of `save`.
         camera: that it is to be used with; None: whatever it was saved with.
+        entities: take over what was saved of things that move, as many as they have room for, and
+            stay as they are if nothing was; None: the map alone is wanted.
 
     Raises:
         InputError: the folder holds no memory, or one of a newer version.
@@ -128,9 +137,17 @@ def load(folder: Path, camera: Camera | None = None) -> SpatialMap:
     memory = SpatialMap(manifest.camera, manifest.budget_bytes, manifest.latent_shape)
     try:
         memory.restore(state)
+        things = {k.removeprefix(ENTITIES): v for k, v in state.items() if k.startswith(ENTITIES)}
+        if entities is not None and things:
+            entities.restore(things)
     except (ShapeError, KeyError, ValueError) as error:
         raise CorruptFile(folder / manifest.state[0].name, str(error)) from error
     return memory
+
+
+def _state(memory: SpatialMap, entities: Entities | None) -> Arrays:
+    things = {} if entities is None else entities.state()
+    return memory.state() | {f"{ENTITIES}{name}": array for name, array in things.items()}
 
 
 def _read_state(folder: Path, manifest: Manifest) -> Arrays:

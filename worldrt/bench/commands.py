@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -225,6 +225,38 @@ class BenchSpeed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchLatency:
+    """Measure how long a key takes to the screen, and how evenly frames come.
+
+    A server in a process of its own; keys pressed at random, in the Python client and in a headless
+    browser.
+    """
+
+    world: tyro.conf.Positional[str] = "maze"
+    """A shipped world, or a folder."""
+    out: Path = Path("out/latency")
+    """Folder for report.json, latency.png and the server's log."""
+    seconds: float = 60.0
+    """That each client walks."""
+    client: Literal["python", "browser", "both"] = "both"
+    """Who walks; the browser needs playwright and Chromium."""
+
+    def run(self) -> None:
+        import msgspec
+        from rich.console import Console
+
+        from worldrt.bench.latency import DRIVERS, bench_latency, expect
+        from worldrt.bench.policy_table import WIDTH
+
+        console = Console(width=None if sys.stdout.isatty() else WIDTH)
+        console.print(expect(self.world))
+        clients = tuple(DRIVERS) if self.client == "both" else (self.client,)
+        report, table = bench_latency(self.world, self.out, self.seconds, clients)
+        console.print(table)
+        print(msgspec.json.encode(report).decode())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bench:
     """Measure a world; figures, plots and pictures go to a folder."""
 
@@ -234,6 +266,7 @@ class Bench:
         | Annotated[BenchPolicies, tyro.conf.subcommand("policies")]
         | Annotated[BenchGrowth, tyro.conf.subcommand("growth")]
         | Annotated[BenchMemory, tyro.conf.subcommand("memory")]
+        | Annotated[BenchLatency, tyro.conf.subcommand("latency")]
         | Annotated[BenchSpeed, tyro.conf.subcommand("speed")]
     )
     """What to measure."""

@@ -114,8 +114,13 @@ def resident_mb() -> float:
     status = Path("/proc/self/statm")
     if status.exists():
         return int(status.read_text().split()[1]) * resource.getpagesize() / 1e6
+    return peak_mb()
+
+
+def peak_mb() -> float:
+    """The most resident memory so far."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (1e6 if sys.platform == "darwin" else 1e3)
+    return most * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def _table(report: SoakReport) -> Table:

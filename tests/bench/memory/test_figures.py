@@ -8,7 +8,7 @@ import pytest
 from tests.bench.memory.rooms import ROOM_CAMERA, there_and_back, truth_of
 from worldrt.bench.memory import figures as module
 from worldrt.bench.memory.course import Course
-from worldrt.bench.memory.figures import Walked, figures
+from worldrt.bench.memory.figures import Walked, ages, figures
 from worldrt.bench.memory.memory_track import middles, play
 from worldrt.bench.memory.moving import Return
 from worldrt.bench.memory.setting import Setting
@@ -41,6 +41,46 @@ def test_everything_measured_is_a_number(found: dict[str, dict[str, float]]) -> 
         assert {"psnr_seen", "ssim_seen", "psnr_first", "covered"} < set(told), system
     everything = {"coverage", "duplicates", "age", "ghost", "absrel", "psnr_mg", "bytes"}
     assert everything < set(found["map:coverage"]) and everything < set(found["frames:nearest"])
+
+
+def test_the_camera_of_what_is_shown_is_where_it_ought_to_be(
+    found: dict[str, dict[str, float]],
+) -> None:
+    ours, ceiling = found["map"], found["truth3d"]
+    assert ours["registered"] == ceiling["registered"] == 1
+    assert ceiling["r_dist"] < 0.001 and ceiling["drift_m"] < 0.005
+    assert ceiling["r_dist"] <= ours["r_dist"] < 0.02 and ours["drift_m"] < 0.05
+    assert found["none"]["registered"] == 0 and "r_dist" not in found["none"]
+    assert all("t_dist" not in told for told in found.values()), "a turn on the spot"
+
+
+def test_what_drifts_is_told_as_a_share_of_the_way(walked: Walked) -> None:
+    """The same turn, but the first frame is told to have been 2 m away."""
+    away = TRUTH.poses.copy()
+    away[0, 0, 3] += 2
+    moved = replace(walked, truth=replace(TRUTH, poses=away))
+    # Each frame is shown one of the turn (8 degrees) too late.
+    late = np.concatenate([TRUTH.rgb[:1], TRUTH.rgb[:-1]])
+    video = Video(frames=late, depth=NOTHING, mask=NOTHING, chosen={}, costs=Costs())
+    told = figures(video, moved)
+    assert told["registered"] > 0.5
+    assert told["r_dist"] == pytest.approx(np.radians(8), abs=0.01)
+    assert told["drift_m"] < 0.05
+    assert told["t_dist"] == pytest.approx(told["drift_m"] / 2)
+
+
+def test_ages_are_those_of_what_was_told(walked: Walked) -> None:
+    setting = Setting(camera=ROOM_CAMERA, budget=4_000_000, truth=TRUTH.depth)
+    repeat = ages(play("repeat", COURSE, TRUTH, setting))
+    # Frame 15 is shown in 16 to 30: ages 1 to 15, of which seven are below 8.
+    assert repeat.shown == [7 / 15, 8 / 15, *[0.0] * 9] and repeat.chosen == []
+    last = ages(play("frames:last", COURSE, TRUTH, setting))
+    chosen = [middle - at for middle in middles(COURSE.scored) for at in range(8, 16)]
+    expected = [sum(low <= age < high for age in chosen) for low, high in ((0, 8), (8, 16))]
+    assert last.chosen[:2] == pytest.approx([count / len(chosen) for count in expected])
+    assert sum(last.chosen) == pytest.approx(1) and sum(last.shown) == pytest.approx(1)
+    nothing = ages(play("none", COURSE, TRUTH, setting))
+    assert nothing.shown == nothing.chosen == []
 
 
 def test_static_cheat_gains_nothing(found: dict[str, dict[str, float]]) -> None:

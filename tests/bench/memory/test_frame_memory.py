@@ -7,7 +7,6 @@ from tests.bench.memory.rooms import ROOM_CAMERA, there_and_back, truth_of
 from worldrt.bench.memory.frame_memory import (
     Ceiling,
     FrameMemory,
-    Kept,
     Quarters,
     ends,
     quarter,
@@ -17,6 +16,8 @@ from worldrt.bench.memory.setting import Setting
 from worldrt.bench.metrics import psnr
 from worldrt.errors import ConfigError
 from worldrt.memory.spatial import keyframes
+from worldrt.memory.spatial.frame import Frame
+from worldrt.memory.spatial.memory import Footage
 
 COURSE = there_and_back(9)
 TRUTH = truth_of(COURSE)
@@ -27,18 +28,13 @@ def told(method: str, frames: int, latents: bool = False) -> FrameMemory:
     memory = FrameMemory(method, SETTING)
     given = slice(frames)
     random = np.random.default_rng(0).standard_normal((frames, 2, 6, 8)).astype(np.float32)
-    memory.remember(
-        TRUTH.rgb[given],
-        TRUTH.depth[given],
-        COURSE.poses[given],
-        0,
-        random if latents else None,
-    )
+    past = random if latents else None
+    memory.remember(Footage(TRUTH.rgb[given], TRUTH.depth[given], COURSE.poses[given], 0, past))
     return memory
 
 
 def test_frame_drawn_into_its_own_view_is_itself() -> None:
-    kept = Kept(TRUTH.rgb[0], TRUTH.depth[0], COURSE.poses[0], 7, None)
+    kept = Frame(TRUTH.rgb[0], TRUTH.depth[0], COURSE.poses[0], 7)
     view = warp([kept], COURSE.poses[:1], ROOM_CAMERA)
     inside = view.mask[0] == 1
     assert inside.mean() > 0.8
@@ -55,9 +51,7 @@ def test_no_frames_make_an_empty_view() -> None:
 def test_unknown_depth_is_not_drawn() -> None:
     depth = np.full_like(TRUTH.depth[0], np.nan)
     depth[1::2] = 0
-    view = warp(
-        [Kept(TRUTH.rgb[0], depth, COURSE.poses[0], 0, None)], COURSE.poses[:1], ROOM_CAMERA
-    )
+    view = warp([Frame(TRUTH.rgb[0], depth, COURSE.poses[0], 0)], COURSE.poses[:1], ROOM_CAMERA)
     assert not view.mask.any()
 
 
@@ -87,20 +81,20 @@ def test_recent_frames_are_not_recalled() -> None:
 
 def test_generated_frames_are_kept_like_real_ones() -> None:
     memory, known = told("last", 3), np.ones((2, 48, 64), np.float32)
-    memory.imagine(TRUTH.rgb[3:5], TRUTH.depth[3:5], COURSE.poses[3:5], known, 3)
+    memory.imagine(Footage(TRUTH.rgb[3:5], TRUTH.depth[3:5], COURSE.poses[3:5], 3), known)
     assert memory.chosen(COURSE.poses[:1], 2, 5) == [4, 3]
 
 
 def test_oracle_needs_the_truth() -> None:
     memory = FrameMemory("oracle", Setting(camera=ROOM_CAMERA, budget=0))
-    memory.remember(TRUTH.rgb[:2], TRUTH.depth[:2], COURSE.poses[:2], 0)
+    memory.remember(Footage(TRUTH.rgb[:2], TRUTH.depth[:2], COURSE.poses[:2], 0))
     with pytest.raises(ConfigError, match="truth"):
         memory.view(COURSE.poses[2:3], 2)
 
 
 def test_ceiling_shows_each_view_from_its_own_frame() -> None:
     memory = Ceiling(SETTING)
-    memory.remember(TRUTH.rgb, TRUTH.depth, COURSE.poses, 0)
+    memory.remember(Footage(TRUTH.rgb, TRUTH.depth, COURSE.poses, 0))
     view = memory.view(COURSE.poses[4:6], 4)
     for row, frame in enumerate((4, 5)):
         covered = view.mask[row] == 1

@@ -3,8 +3,9 @@
 import pytest
 
 from worldrt.bench.memory.goals import goals
-from worldrt.bench.memory.report import Million, Outcome, Times, Track, gather
+from worldrt.bench.memory.report import Ages, Million, Outcome, Times, Track, gather
 
+NEVER = Ages(shown=[], chosen=[])
 MILLION = Million(
     points=1_000_000,
     keyframes=100,
@@ -18,7 +19,7 @@ MILLION = Million(
 
 
 def one(track: Track, protocol: str, system: str, way: str = "x", **figures: float) -> Outcome:
-    return Outcome(track, protocol, f"{protocol}-{way}", system, 0, figures)
+    return Outcome(track, protocol, f"{protocol}-{way}", system, 0, figures, NEVER)
 
 
 def test_nothing_measured_is_no_goal() -> None:

@@ -3,9 +3,10 @@
 import numpy as np
 
 from tests.bench.memory.rooms import ROOM_CAMERA, there_and_back, truth_of
-from worldrt.bench.memory.map_memory import MapMemory
+from worldrt.bench.memory.map_memory import KeyframeMemory, MapMemory
 from worldrt.bench.memory.setting import Setting
 from worldrt.bench.metrics import psnr
+from worldrt.memory.spatial.memory import Footage
 
 COURSE = there_and_back(9)
 TRUTH = truth_of(COURSE)
@@ -13,16 +14,13 @@ SHAPE = (2, 6, 8)
 BUDGET = 4_000_000
 
 
-def told(
-    draw: str | None = None, latents: bool = False, moving: np.ndarray | None = None
-) -> MapMemory:
+def told(draw: str | None = None, latents: bool = False) -> MapMemory:
     shape = SHAPE if latents else None
-    setting = Setting(camera=ROOM_CAMERA, budget=BUDGET, latent_shape=shape, moving=moving)
-    memory = MapMemory(setting, draw=draw)
+    setting = Setting(camera=ROOM_CAMERA, budget=BUDGET, latent_shape=shape)
+    memory = MapMemory(setting) if draw is None else KeyframeMemory(setting, method=draw)
     values = np.arange(9 * 2 * 6 * 8, dtype=np.float32).reshape(9, *SHAPE) % 7
-    memory.remember(
-        TRUTH.rgb[:9], TRUTH.depth[:9], COURSE.poses[:9], 0, values if latents else None
-    )
+    past = values if latents else None
+    memory.remember(Footage(TRUTH.rgb[:9], TRUTH.depth[:9], COURSE.poses[:9], 0, past))
     return memory
 
 
@@ -61,9 +59,9 @@ def test_generated_frames_write_where_nothing_was_known() -> None:
     known = np.ones((1, 48, 64), np.float32)
     behind = COURSE.poses[:1].copy()
     behind[0, :3, :3] = behind[0, :3, :3] @ np.diag([-1.0, 1.0, -1.0])
-    memory.imagine(TRUTH.rgb[:1], TRUTH.depth[:1], behind, known, 9)
+    memory.imagine(Footage(TRUTH.rgb[:1], TRUTH.depth[:1], behind, 9), known)
     assert len(memory) == before, "all of it was known"
-    memory.imagine(TRUTH.rgb[:1], TRUTH.depth[:1], behind, 0 * known, 10)
+    memory.imagine(Footage(TRUTH.rgb[:1], TRUTH.depth[:1], behind, 10), 0 * known)
     assert len(memory) > before
 
 
@@ -76,7 +74,7 @@ def test_moving_pixels_go_to_the_entities_and_are_drawn_from_there() -> None:
     setting = Setting(camera=ROOM_CAMERA, budget=BUDGET, moving=moving)
     memory = MapMemory(setting)
     for index in range(6):
-        memory.remember(rgb[None], depth[None], COURSE.poses[:1], index)
+        memory.remember(Footage(rgb[None], depth[None], COURSE.poses[:1], index))
     plate = memory.view(COURSE.poses[:1], 6)
     wall = memory.map.view(COURSE.poses[:1])
     assert plate.rgb[0, 24, 32, 0] > 0.7 > plate.rgb[0, 24, 32, 1]

@@ -1,6 +1,7 @@
 """`worldrt bench memory` as it is typed: what it asks for, and the line that it ends with."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -63,4 +64,29 @@ def test_video_of_somebody_is_scored_in_place_of_a_world(
 def test_mistakes_are_told_before_anything_is_loaded(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Unknown track 'memori'"):
         BenchMemory(track="memori", out=tmp_path / "out").run()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            {"quick": True},
+            "A video is scored as it is: --quick with --frames means nothing; leave it out.",
+        ),
+        (
+            {"track": "memory", "seeds": 0},
+            "A video is scored as it is: --track, --seeds with --frames means nothing; leave them "
+            "out.",
+        ),
+        (
+            {"protocols": "S1"},
+            "A video is scored as it is: --protocols with --frames means nothing; leave it out.",
+        ),
+    ],
+)
+def test_a_video_is_no_walk(said: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        BenchMemory(frames=tmp_path / "video", out=tmp_path / "out", **said).run()
+    assert str(caught.value) == sentence
     assert not (tmp_path / "out").exists()

@@ -45,6 +45,13 @@ def test_quick_courses_are_some_of_all() -> None:
     }
 
 
+def test_no_world_is_sent_to_town() -> None:
+    """S4's `pitch` is a course of the memory alone."""
+    found = {track: Job(track, "S4", 0).courses(MOTION, False) for track in QUICK_COURSES}
+    assert [course.name for course in found["memory"]] == ["S4-spin", "S4-pitch"]
+    assert [course.name for course in found["generative"]] == ["S4-spin"]
+
+
 @pytest.mark.parametrize(
     "track, protocols, seeds, sentence",
     [

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from worldrt.bench.memory.report import (
+    Ages,
     Goal,
     MemoryReport,
     Outcome,
@@ -17,9 +18,11 @@ from worldrt.bench.memory.report import (
 )
 from worldrt.doctor import measure
 
+NEVER = Ages(shown=[], chosen=[])
+
 
 def outcome(course: str, system: str, seed: int, **figures: float) -> Outcome:
-    return Outcome("memory", course[:2], course, system, seed, figures)
+    return Outcome("memory", course[:2], course, system, seed, figures, NEVER)
 
 
 def test_cells_are_means_over_seeds_of_what_each_seed_has() -> None:
@@ -34,6 +37,18 @@ def test_cells_are_means_over_seeds_of_what_each_seed_has() -> None:
     seen = cells[0].figures["psnr_seen"]
     assert (seen.mean, seen.seeds) == (22.0, 2) and 20 <= seen.low <= 22 <= seen.high <= 24
     assert (cells[0].figures["nmr"].mean, cells[0].figures["nmr"].seeds) == (0.5, 1)
+
+
+def test_ages_are_means_over_the_seeds_that_have_any() -> None:
+    plain = outcome("S1-yaw", "map", 0)
+    told = [
+        plain._replace(ages=Ages(shown=[0.5, 0.5], chosen=[])),
+        plain._replace(seed=1, ages=Ages(shown=[1.0, 0.0], chosen=[0.25, 0.75])),
+        plain._replace(seed=2),
+    ]
+    (cell,) = gather(told)
+    assert cell.ages == Ages(shown=[0.75, 0.25], chosen=[0.25, 0.75])
+    assert gather([plain])[0].ages == NEVER
 
 
 def test_one_value_is_its_own_interval() -> None:

@@ -105,6 +105,7 @@ def test_pictures_are_drawn(found: tuple[MemoryReport, Path]) -> None:
         "generative-S1-forward-32.png",
         "memory-psnr_seen.png",
         "memory-coverage.png",
+        "memory-ages.png",
         "generative-psnr_seen.png",
         "scale.png",
     }

@@ -26,7 +26,9 @@ def test_rows_are_of_each_mark_and_each_system() -> None:
     told = [(row.system, row.budget_mb, row.frames) for row in rows]
     systems = [("map", 2), ("map", 3), ("frames:nearest", 0), ("frames:last", 0)]
     assert told == [(*system, frames) for frames in (20, 40) for system in systems]
+    assert sorted(row.peak_mb for row in rows) == [row.peak_mb for row in rows]
     for row in rows:
+        assert row.peak_mb > row.bytes / 1e6
         assert 0 < row.retrieve_ms.p50 <= row.retrieve_ms.p99
         if row.budget_mb:
             assert row.insert_ms is not None and 0 < row.insert_ms.p50 <= row.insert_ms.p99
@@ -52,6 +54,7 @@ def test_exponents_are_slopes_of_each_line() -> None:
             frames=frames,
             points=0,
             bytes=0,
+            peak_mb=0,
             insert_ms=None,
             retrieve_ms=Times(p50=milliseconds, p99=9),
             psnr=None,

@@ -5,6 +5,7 @@ from io import StringIO
 from rich.console import Console
 
 from worldrt.bench.memory.report import (
+    Ages,
     Goal,
     MemoryReport,
     Outcome,
@@ -15,20 +16,24 @@ from worldrt.bench.memory.report import (
 from worldrt.bench.memory.table import WIDTH, tables
 from worldrt.doctor import measure
 
+NEVER = Ages(shown=[], chosen=[])
+
 
 def test_tables_show_cells_scale_and_goals() -> None:
     outcomes = [
-        Outcome("memory", "S1", "S1-yaw", "map", seed, {"psnr_seen": 21.5 + seed, "bytes": 2.5e6})
-        for seed in range(2)
+        Outcome("memory", "S1", "S1-yaw", "map", seed, {"psnr_seen": seen, "bytes": 2.5e6}, NEVER)
+        for seed, seen in enumerate((21.5, 22.5))
     ]
-    outcomes.append(Outcome("memory", "S1", "S1-yaw", "none", 0, {"psnr_seen": 9.25}))
-    outcomes.append(Outcome("generative", "S3", "S3-detour-500", "none", 0, {"psnr_mg": 1.5}))
+    outcomes.append(Outcome("memory", "S1", "S1-yaw", "none", 0, {"psnr_seen": 9.25}, NEVER))
+    detour = Outcome("generative", "S3", "S3-detour-500", "none", 0, {"psnr_mg": 1.5}, NEVER)
+    outcomes.append(detour)
     row = ScaleRow(
         system="frames:nearest",
         budget_mb=0,
         frames=64_000,
         points=12,
         bytes=3_000_000,
+        peak_mb=50.5,
         insert_ms=None,
         retrieve_ms=Times(p50=1.25, p99=2),
         psnr=None,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from worldrt.bench.memory.town import BLOCK, EYE, FAR, Town
-from worldrt.geometry.se3 import from_yaw_pitch
+from worldrt.bench.memory.town import BLOCK, CROSSING, EYE, FAR, Town, nodding
+from worldrt.geometry.se3 import from_yaw_pitch, inverse, yaw_pitch
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +49,19 @@ def test_walk_stays_in_the_streets_and_is_the_same_each_time(town: Town) -> None
     assert np.all(walk[:, 0, 3] % BLOCK == 0) and np.all(walk[:, 1, 3] == -EYE)
     assert np.all((walk[:, 2, 3] >= 0) & (walk[:, 2, 3] <= 3 * BLOCK))
     assert len(np.unique(walk[:, 0, 3])) == 4, "every street"
+
+
+@pytest.mark.parametrize("turn_step", [1.5, 5.0, 7.3])
+def test_nods_are_one_turn_of_small_steps_on_a_crossing(turn_step: float) -> None:
+    poses = nodding(turn_step)
+    np.testing.assert_array_equal(poses[:, :3, 3], poses[:1, :3, 3].repeat(len(poses), 0))
+    yaw, pitch = (np.degrees(angle) for angle in yaw_pitch(poses))
+    np.testing.assert_allclose(np.diff(yaw) % 360, 360 / len(poses), atol=1e-9)
+    assert -15 <= pitch.min() < -14.5 and 14.5 < pitch.max() <= 15
+    # From the last to the first again is a step like the others.
+    turns = (inverse(poses) @ np.roll(poses, -1, axis=0))[:, :3, :3]
+    cosine = (np.trace(turns, axis1=1, axis2=2) - 1) / 2
+    assert np.degrees(np.arccos(cosine)).max() <= turn_step + 1e-6
+    for seed in range(3):  # no house stands there
+        _, depth = Town(CROSSING, seed).look(poses[0])
+        assert depth[depth > 0].min() > 1

@@ -10,6 +10,7 @@ from worldrt.bench.memory.course import courses
 from worldrt.bench.memory.truth import Truth
 from worldrt.config import MotionConfig
 from worldrt.geometry.camera import Camera
+from worldrt.geometry.se3 import yaw_pitch
 
 pytest.importorskip("vizdoom")
 CAMERA = Camera.centred(CONFIG)
@@ -49,3 +50,17 @@ def test_things_move_and_hide_what_is_behind() -> None:
     assert (truth.depth[there] < empty.depth[there]).all()
     np.testing.assert_array_equal(truth.depth[~there], empty.depth[~there])
     np.testing.assert_array_equal(truth.still, np.where(there, 0, empty.depth))
+
+
+def test_a_town_is_looked_at_up_and_down() -> None:
+    """Seen twice from one pose it is the same, and looking up there is more sky."""
+    course = courses("S4", 3, MOTION)[1]
+    assert course.in_town and len(course.poses) == 164
+    high, low = (int(pick(yaw_pitch(course.poses[:82])[1])) for pick in (np.argmax, np.argmin))
+    truth = Truth.render(course, CAMERA, [high, low, 82 + high])
+    np.testing.assert_array_equal(truth.rgb[0], truth.rgb[2])
+    np.testing.assert_array_equal(truth.depth[0], truth.depth[2])
+    assert (truth.depth[0] == 0).mean() > (truth.depth[1] == 0).mean() + 0.1
+    assert (truth.ids == -1).all()
+    other = Truth.render(replace(course, seed=4), CAMERA, [high])
+    assert (other.depth[0] != truth.depth[0]).any(), "each seed has its own"

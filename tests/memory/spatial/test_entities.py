@@ -8,6 +8,7 @@ from tests.toyroom import CAMERA, EYE, bare, look, room, toy
 from worldrt.errors import ConfigError, InputError, ShapeError
 from worldrt.geometry.se3 import from_yaw_pitch
 from worldrt.memory.spatial.entities import Entities
+from worldrt.memory.spatial.fragments import fragments
 from worldrt.memory.spatial.frame import Splat
 from worldrt.simulators.movers import Movers
 
@@ -139,6 +140,40 @@ def test_two_that_cross_keep_their_names() -> None:
         assert np.linalg.norm(start[name][:3] - place) < 0.3, "who it was at the beginning"
 
 
+def test_what_is_never_seen_whole_is_followed() -> None:
+    """Something that stands still hides a third of it all the time."""
+    near = toy("removed", change=999, place=np.array([-0.55, 0, 2.5]))
+    far = toy("recolour", 1, place=np.array([0.15, 0, 4.0]), period=24.0, phase=0.0)
+    entities = Entities(CAMERA)
+    for frame in range(32):
+        rgb, depth, ids = look(Movers([near, far]), frame)
+        (found,) = fragments(rgb, depth, ids == 1, EYE, CAMERA)
+        assert not found.whole and not found.seen[0]
+        assert entities.observe(rgb, depth, EYE, ids == 1, frame) == [0]
+    rgb, depth, _ = look(Movers([near]), 0)
+    ones = np.ones((1, *depth.shape), np.float32)
+    still = Splat((rgb[None] / 255).astype(np.float32), depth[None], ones, 0 * ones)
+    (belief,) = entities.tick(67)
+    assert np.hypot(*(belief.state[:3] - far.place)[[0, 2]]) < 0.25
+    truth, _, ids = look(Movers([near, far]), 67)
+    frozen = look(Movers([near, far]), 31)[0] / 255
+    drawn = entities.draw(still, EYE[None], CAMERA, [67]).rgb[0]
+    away = [np.sum((image - truth / 255)[ids == 1] ** 2) for image in (drawn, frozen)]
+    assert away[0] < 0.2 * away[1]
+
+
+def test_what_comes_into_view_as_a_sliver_is_measured_when_it_is_whole() -> None:
+    mover, entities = toy("removed", change=99, place=np.array([0.0, 0, 3.4])), Entities(CAMERA)
+    names = []
+    for frame, yaw in enumerate(np.radians([52, 50, 48, 46, 40, 30, 20, 20])):
+        pose = from_yaw_pitch(EYE[:3, 3], yaw, 0.0)
+        rgb, depth, ids = look(Movers([mover]), frame, pose)
+        names += entities.observe(rgb, depth, pose, ids >= 0, frame)
+    assert set(names) == {0} and len(names) >= 6
+    (belief,) = entities.tick(9)
+    assert np.hypot(*(belief.state[:3] - mover.place)[[0, 2]]) < 0.15
+
+
 def test_a_nearer_wall_hides_a_thing_and_unknown_ground_does_not() -> None:
     movers, entities = Movers([toy("removed", change=99)]), Entities(CAMERA)
     watch(entities, movers, range(4))
@@ -169,6 +204,29 @@ def test_saving_and_going_on_is_never_having_stopped() -> None:
         np.testing.assert_array_equal(one, other)
     first.clear()
     assert len(first) == 0 and first.tick(3) == []
+
+
+@pytest.mark.parametrize("room_for", [1, 2, 3, 5])
+def test_others_take_over_as_many_as_they_have_room_for_the_latest_seen(room_for: int) -> None:
+    """Of three, the first of which was seen last."""
+    toys = [toy("removed", place=np.array([x, 0, 3.4]), change=99) for x in (-1.6, 0.0, 1.6)]
+    entities = Entities(CAMERA, capacity=4)
+    for frame, shown in enumerate((toys[:1], toys[:2], toys, toys[:1])):
+        rgb, depth, ids = look(Movers(shown), frame)
+        entities.observe(rgb, depth, EYE, ids >= 0, frame)
+    other = Entities(CAMERA, capacity=room_for)
+    other.restore(entities.state())
+    wanted = sorted(entities.tick(9), key=lambda thing: (-thing.seen, thing.name))[:room_for]
+    found = other.tick(9)
+    assert [thing.name for thing in found] == sorted(thing.name for thing in wanted)
+    assert found[0].seen == 3 == other.walked - 1
+    for thing in found:
+        told = next(each for each in wanted if each.name == thing.name)
+        np.testing.assert_array_equal(thing.state, told.state)
+    rgb, depth, ids = look(Movers([toys[0], toy("rotor", place=np.array([0, 0, 5.0]))]), 4)
+    known = {thing.name for thing in entities.tick(4)}
+    names = other.observe(rgb, depth, EYE, ids >= 0, 4)
+    assert len(names) == min(2, room_for) and not known.issuperset(names)
 
 
 def test_bytes_stay_the_same_over_two_thousand_frames() -> None:
@@ -253,7 +311,8 @@ def test_bad_sizes_are_refused() -> None:
         Entities(CAMERA, capacity=0)
     assert str(error.value) == "Entities hold at least 1 thing of 1 to 32767 points, got 0 of 8192."
     with pytest.raises(ShapeError) as other:
-        Entities(CAMERA, capacity=2).restore(Entities(CAMERA, capacity=3).state())
-    assert str(other.value) == "used has shape [3], expected [2], as here."
+        Entities(CAMERA, points=7).restore(Entities(CAMERA, 3).state())
+    sentence = "figure_position has shape [3, 8192, 3], expected [3, 7, 3], as here."
+    assert str(other.value) == sentence
     with pytest.raises(ShapeError):
         Entities(CAMERA).draw(bare(), EYE[None], CAMERA, [1, 2])

@@ -1,5 +1,7 @@
 """Fragments of frames: cut where they must be, measured against the toys that they show."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,33 @@ def test_an_edge_pixel_has_the_things_own_colour() -> None:
     np.testing.assert_allclose(found.colours, 220 / 255, atol=0.01)
     wide = 19.55 * 3 / 64
     np.testing.assert_allclose(found.width * found.height, wide * 20 * 3 / 76.8, rtol=0.01)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_an_end_is_seen_unless_something_nearer_or_the_frame_hides_it(turns: int) -> None:
+    """A thing with a nearer one at its left, and the same turned by quarters."""
+    depth = np.full((96, 96), 6.0, np.float32)
+    depth[40:60, 40:60] = 3.0
+    depth[30:70, 30:45] = 2.0
+    moving = np.rot90(depth == 3.0, -turns)
+    depth = np.ascontiguousarray(np.rot90(depth, -turns))
+    camera = replace(CAMERA, width=96, height=96, cx=48.0, cy=48.0)
+    rgb = np.zeros((96, 96, 3), np.uint8)
+    (found,) = fragments(rgb, depth, moving, EYE, camera)
+    hidden = (0, 2, 1, 3)[turns]  # left, upper, right, lower
+    assert found.seen == tuple(side != hidden for side in range(4)) and not found.whole
+    (edge,) = fragments(rgb[:, 40:], depth[:, 40:], moving[:, 40:], EYE, replace(camera, width=56))
+    assert not edge.seen[0]
+    rows, columns = np.nonzero(moving)
+    ends = (np.array([columns.min(), columns.max() + 1]) - 48) / camera.fx * 3
+    np.testing.assert_allclose(np.add(found.ends, found.middle[0]), ends, atol=1e-5)
+    top = EYE[1, 3] + (rows.min() - 48) / camera.fy * 3
+    assert abs(found.top - top) < 1e-5
+
+
+def test_a_corner_that_is_hidden_hides_no_end() -> None:
+    depth = np.full((96, 128), 6.0, np.float32)
+    depth[40:60, 40:60] = 3.0
+    depth[54:70, 30:46] = 2.0
+    (found,) = cut(np.zeros((96, 128, 3), np.uint8), depth, depth == 3.0)
+    assert found.seen == (True, True, True, True) and not found.whole

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worldrt.memory.spatial.motion import PAUSE, fit, still
+from worldrt.memory.spatial import motion
+from worldrt.memory.spatial.motion import PAUSE, Law
 
 HERE = np.array([1.0, 0.0, 3.0, 0.9])
 
@@ -17,6 +18,15 @@ def sightings(
     return np.concatenate(
         [frames[:, None], values + noise * random.standard_normal(values.shape)], axis=1
     )
+
+
+def fit(past: NDArray[np.float64]) -> Law:
+    """The law of sightings that all tell equally well."""
+    return motion.fit(past, np.ones((len(past), 4)))
+
+
+def still(past: NDArray[np.float64]) -> Law:
+    return motion.still(past, np.ones((len(past), 4)))
 
 
 def triangle(frames: NDArray[np.float64], period: float) -> NDArray[np.float64]:
@@ -120,3 +130,50 @@ def test_a_glance_that_sees_something_else_is_believed() -> None:
     law = fit(past)
     np.testing.assert_allclose(law.at(np.array([120.0]))[0], moved, atol=0.05)
     assert law.begun >= 90
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.04])
+def test_only_the_ratio_of_the_weights_counts_for_what_is_fitted(scale: float) -> None:
+    """Of two kinds of sightings, as good a law as from the good ones alone."""
+    frames, way = np.arange(40.0), np.array([0.6, 0, -0.4, 0])
+    truth = HERE + triangle(frames, 19.3)[:, None] * way
+    past = sightings(frames, truth, 0.004)
+    poor = frames % 3 == 0
+    past[poor, 1:] += 0.2 * np.random.default_rng(0).standard_normal((poor.sum(), 4))
+    weights = np.where(poor, 0.0004, 1.0)[:, None] * np.ones(4)
+    law = motion.fit(past, scale * weights)
+    later = np.arange(60.0, 90)
+    later_truth = HERE + triangle(later, 19.3)[:, None] * way
+    assert np.abs(law.at(later) - later_truth).max() < 0.06
+    assert np.abs(fit(past).at(later) - later_truth).max() > 0.12
+    assert abs(1 / law.rate - 19.3) < 0.1
+
+
+def test_a_channel_that_is_not_told_is_fitted_to_the_others_moments() -> None:
+    """Its weights may differ from channel to channel."""
+    frames, swell = np.arange(36.0), np.array([0, 0, 0, 0.3])
+    past = sightings(frames, HERE + np.sin(2 * np.pi * frames / 20)[:, None] * swell, 0.004)
+    weights = np.ones((36, 4))
+    hidden = frames % 5 == 1
+    past[hidden, 4], weights[hidden, 3] = 0.2, 1e-4
+    law = motion.fit(past, weights)
+    later = np.arange(60.0, 80)
+    truth = HERE + np.sin(2 * np.pi * later / 20)[:, None] * swell
+    assert np.abs(law.at(later) - truth).max() < 0.08
+
+
+def test_the_mean_of_what_stays_is_weighted() -> None:
+    past = np.array([[0.0, 1, 2, 3, 1], [1.0, 5, 2, 3, 2]])
+    weights = np.array([[3.0, 1, 1, 1], [1.0, 1, 1, 3]])
+    law = motion.still(past, weights)
+    np.testing.assert_allclose(law.constant, [2, 2, 3, 1.75])
+    np.testing.assert_allclose(law.error, [np.sqrt(3), 0, 0, np.sqrt(0.1875)])
+
+
+def test_poor_sightings_make_no_law_of_their_noise() -> None:
+    """What wobbles by less than it is measured to rests."""
+    frames = np.arange(32.0)
+    wobble = np.sin(2 * np.pi * frames / 16)[:, None] * [0.02, 0, 0.015, 0]
+    past = sightings(frames, HERE + wobble, 0.01)
+    law = motion.fit(past, np.full((32, 4), 0.04))
+    assert law.rate == 0 and not law.slope.any()

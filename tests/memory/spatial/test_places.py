@@ -6,6 +6,8 @@ import pytest
 from tests.toyroom import CAMERA, EYE, look, room, toy
 from worldrt.config import MemoryConfig
 from worldrt.errors import ConfigError, InputError
+from worldrt.memory.retrieval.query import Query
+from worldrt.memory.spatial.memory import Footage
 from worldrt.memory.spatial.places import Places
 from worldrt.simulators.movers import Movers
 
@@ -19,10 +21,10 @@ def walked(entities: int) -> tuple[Places, Movers]:
     movers = Movers([toy("ping-pong", seed=1)])
     rgb, depth = room(EYE)
     for frame in range(10):
-        places.remember(rgb[None], depth[None], EYE[None], frame)
+        places.remember(Footage(rgb[None], depth[None], EYE[None], frame))
     for frame in range(10, 10 + SEEN):
         rgb, depth, _ = look(movers, frame)
-        places.remember(rgb[None], depth[None], EYE[None], frame)
+        places.remember(Footage(rgb[None], depth[None], EYE[None], frame))
     return places, movers
 
 
@@ -76,7 +78,34 @@ def test_nonsense_is_refused(change: dict[str, object], words: str) -> None:
 def test_a_bad_pose_is_told_at_the_next_question() -> None:
     places = Places(CAMERA, MemoryConfig(budget_mb=8.0))
     rgb, depth = room(EYE)
-    places.remember(rgb[None], depth[None], 2 * EYE[None], 0)
+    places.remember(Footage(rgb[None], depth[None], 2 * EYE[None], 0))
     with pytest.raises(InputError):
         places.view(EYE[None], 1)
     places.close()
+
+
+def test_what_is_told_to_move_is_believed() -> None:
+    """In the very first frame nothing but who tells it can know what moves."""
+    rgb, depth, ids = look(Movers([toy("rotor", seed=1)]), 0)
+    told, own = (Places(CAMERA, MemoryConfig(budget_mb=8.0, entities=4)) for _ in range(2))
+    footage = Footage(rgb[None], depth[None], EYE[None], 0)
+    told.remember(footage._replace(moving=ids[None] >= 0))
+    own.remember(footage)
+    assert 0 < len(told) < len(own)
+    assert told.entities is not None and len(told.entities) == 1
+    assert own.entities is not None and len(own.entities) == 0
+
+
+def test_a_settled_memory_holds_all_that_it_was_told() -> None:
+    """What is chosen and what is given back are the same keyframes, the best first and by time."""
+    shape = (2, 3, 4)
+    places = Places(CAMERA, MemoryConfig(budget_mb=8.0), shape)
+    rgb, depth = room(EYE)
+    latents = np.arange(24, dtype=np.float32).reshape(1, *shape)
+    places.remember(Footage(rgb[None], depth[None], EYE[None], 5, latents))
+    places.settle()
+    assert len(places.map) > 0
+    candidates, rows = places.choose(Query(poses=EYE[None], count=3, now=9))
+    found = places.retrieve(EYE[None], 3, 9, 0)
+    assert found is not None and found.frames == tuple(sorted(candidates.index[rows])) == (5,)
+    np.testing.assert_array_equal(found.latents, latents)

@@ -6,11 +6,12 @@ from numpy.typing import NDArray
 
 from tests.toyroom import CAMERA, EYE, bare
 from worldrt.memory.spatial.focus import Rates
+from worldrt.memory.spatial.frame import Splat
 from worldrt.memory.spatial.motion import still
 from worldrt.memory.spatial.posing import Posed, over, posed, relative
 
 PLACE = np.array([0.4, 0.0, 3.0])
-STAY = still(np.array([[20.0, *PLACE, 0.9], [21.0, *PLACE, 0.9]]))
+STAY = still(np.array([[20.0, *PLACE, 0.9], [21.0, *PLACE, 0.9]]), np.ones((2, 4)))
 
 
 def sighting(
@@ -97,3 +98,25 @@ def test_nothing_posed_changes_nothing() -> None:
     )
     np.testing.assert_array_equal(found.rgb, view.rgb[0])
     np.testing.assert_allclose(found.depth, view.depth[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("sightings", [1, 3, 20])
+def test_a_thing_is_as_large_as_it_was_however_often_it_was_seen(sightings: int) -> None:
+    """A plate of 21x17 pixels, white before black, each time measured a little elsewhere."""
+    random = np.random.default_rng(sightings)
+    column, row = np.meshgrid(np.arange(21) + 40.5, np.arange(17) + 30.5)
+    pixels = np.stack([column, row], axis=-1).reshape(-1, 2)
+    seen = np.concatenate([pixels + random.uniform(-0.4, 0.4, 2) for _ in range(sightings)])
+    ways = (seen - [CAMERA.cx, CAMERA.cy]) / [CAMERA.fx, CAMERA.fy]
+    points = EYE[:3, 3] + 2.0 * np.concatenate([ways, np.ones((len(ways), 1))], axis=1)
+    plate = Posed(
+        points.astype(np.float32),
+        np.full((len(points), 3), 255, np.uint8),
+        np.full(len(points), 2.0, np.float32),
+    )
+    black = Splat(*(layer[0] for layer in bare()))
+    black = black._replace(rgb=np.zeros_like(black.rgb))
+    shown = over(black, [plate], np.array([3]), EYE, CAMERA).rgb[..., 0]
+    assert abs(shown.sum() / (21 * 17) - 1) < 0.08
+    np.testing.assert_allclose(shown[33:44, 43:58], 1, atol=1e-6)
+    assert shown[:29].max() == 0 and shown[:, :39].max() == 0

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldrt.bench.memory.setting import Setting
-from worldrt.memory.spatial.frame import Splat
-from worldrt.memory.spatial.memory import Recalled
+from worldrt.memory.spatial.frame import Frame, Splat
+from worldrt.memory.spatial.memory import Footage, Recalled
 
 
 class Nothing:
@@ -21,25 +21,10 @@ class Nothing:
     def nbytes(self) -> int:
         return 0
 
-    def remember(
-        self,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        poses: NDArray[np.float64],
-        first: int,
-        latents: NDArray[np.float32] | None = None,
-    ) -> None:
+    def remember(self, footage: Footage) -> None:
         pass
 
-    def imagine(
-        self,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        poses: NDArray[np.float64],
-        known: NDArray[np.float32],
-        first: int,
-        latents: NDArray[np.float32] | None = None,
-    ) -> None:
+    def imagine(self, footage: Footage, known: NDArray[np.float32]) -> None:
         pass
 
     def view(self, poses: NDArray[np.float64], first: int) -> Splat:
@@ -61,45 +46,31 @@ class Repeat(Nothing):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self._last: tuple[NDArray[np.uint8], NDArray[np.float32], int] | None = None
+        self._last: Frame | None = None
 
     def __len__(self) -> int:
-        return 0 if self._last is None else self._last[1].size
+        return 0 if self._last is None else self._last.depth.size
 
     @property
     def nbytes(self) -> int:
-        return 0 if self._last is None else self._last[0].nbytes + self._last[1].nbytes
+        return 0 if self._last is None else self._last.rgb.nbytes + self._last.depth.nbytes
 
-    def remember(
-        self,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        poses: NDArray[np.float64],
-        first: int,
-        latents: NDArray[np.float32] | None = None,
-    ) -> None:
-        self._last = rgb[-1], depth[-1], first + len(rgb) - 1
+    def remember(self, footage: Footage) -> None:
+        for frame in footage.frames():
+            self._last = frame
 
-    def imagine(
-        self,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        poses: NDArray[np.float64],
-        known: NDArray[np.float32],
-        first: int,
-        latents: NDArray[np.float32] | None = None,
-    ) -> None:
-        self.remember(rgb, depth, poses, first)
+    def imagine(self, footage: Footage, known: NDArray[np.float32]) -> None:
+        self.remember(footage)
 
     def view(self, poses: NDArray[np.float64], first: int) -> Splat:
         if self._last is None:
             return super().view(poses, first)
-        image, far, index = self._last
-        known = np.isfinite(far) & (far > 0)
+        depth = self._last.depth
+        known = np.isfinite(depth) & (depth > 0)
         images = (
-            image / np.float32(255),
-            np.where(known, far, 0),
+            self._last.rgb / np.float32(255),
+            np.where(known, depth, 0),
             known,
-            np.where(known, index, 0),
+            np.where(known, self._last.index, 0),
         )
         return Splat(*(np.repeat(one[None].astype(np.float32), len(poses), 0) for one in images))

@@ -5,14 +5,14 @@
 | S1 | forward or sideways for N frames, or a quarter turn, and exactly back | the return |
 | S2 | a round through a room, or about a block of rock, twice | round 2 |
 | S3 | four looks, an excursion of N frames out of sight, the looks again | the looks again |
-| S4 | two full turns on the spot | turn 2 |
+| S4 | two full turns on the spot; in a town also nodding | turn 2 |
 | S5 | a random walk; WorldMem's and Memory Forcing's cuts of one | revisits; the cuts' ends |
 | S6 | look at things that move, look away for N frames, look back | the last 32 frames |
 | S7 | courses of S2 and S3 with noise, see `noise.py` | as these |
 
 S3's `detour` looks again from the very same poses, where whole stored frames fit to the bit; its
 `aside` from a step aside and turned a little, as one comes back who is no machine. S8 is a stream,
-see `stream.py`.
+see `stream.py`. The mazes' camera stays level, so who nods stands in the town of `town.py`.
 """
 
 import math
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from worldrt.bench.memory import ways
 from worldrt.bench.memory.absence import VISIBLE, absences
 from worldrt.bench.memory.pairs import revisits
+from worldrt.bench.memory.town import nodding
 from worldrt.config import MotionConfig, check
 from worldrt.errors import ConfigError
 from worldrt.simulators.doom.maze import Maze, cell_at, generate
@@ -65,6 +66,8 @@ class Course:
     """Things that move; frame 0 is the course's first."""
     hidden: slice | None = None
     """Frames in which no pixel shows what the first ones did."""
+    in_town: bool = False
+    """It is a course through the town of the maze's seed, which no world was made for."""
 
 
 def courses(
@@ -110,14 +113,16 @@ class _Ground:
         pose = self.maze.start()
         return ways.stand(cell_at(pose[:3, 3]), math.atan2(pose[0, 2], pose[2, 2]))
 
-    def course(self, name: str, way: ways.Way, first: int, visit: NDArray[np.int64]) -> Course:
-        """The course of a way whose frames from `first` on are scored."""
-        at = np.arange(len(way))
+    def course(
+        self, name: str, poses: NDArray[np.float64], first: int, visit: NDArray[np.int64]
+    ) -> Course:
+        """The course of poses [T, 4, 4] whose frames from `first` on are scored."""
+        at = np.arange(len(poses))
         return Course(
             name=name,
             protocol=name[:2],
             seed=self.maze.seed,
-            poses=ways.poses(way),
+            poses=poses,
             context=first,
             scored=at >= first,
             visit=np.where(at >= first, visit, -1),
@@ -126,12 +131,13 @@ class _Ground:
     def there_and_back(self, name: str, out: ways.Way) -> Course:
         """The way out [N + 1, 3], then back through the very same places."""
         back = 2 * (len(out) - 1) - np.arange(2 * len(out) - 1)
-        return self.course(name, np.concatenate([out, out[-2::-1]]), len(out), back)
+        poses = ways.poses(np.concatenate([out, out[-2::-1]]))
+        return self.course(name, poses, len(out), back)
 
-    def twice(self, name: str, once: ways.Way) -> Course:
-        """The same round two times."""
+    def twice(self, name: str, once: NDArray[np.float64]) -> Course:
+        """The same round [N, 4, 4] two times."""
         again = np.arange(2 * len(once)) - len(once)
-        return self.course(name, np.tile(once, (2, 1)), len(once), again)
+        return self.course(name, np.tile(once, (2, 1, 1)), len(once), again)
 
 
 def _returns(ground: _Ground, lengths: tuple[int, ...]) -> list[Course]:
@@ -158,11 +164,13 @@ def _returns(ground: _Ground, lengths: tuple[int, ...]) -> list[Course]:
 
 
 def _rounds(ground: _Ground, lengths: tuple[int, ...]) -> list[Course]:
+    rounds = {
+        "S2-square": ways.square(ground.maze, ground.random()),
+        "S2-loop": ways.loop(ground.maze),
+    }
     return [
-        ground.twice(
-            "S2-square", ways.closed(ways.square(ground.maze, ground.random()), ground.motion)
-        ),
-        ground.twice("S2-loop", ways.closed(ways.loop(ground.maze), ground.motion)),
+        ground.twice(name, ways.poses(ways.closed(cells, ground.motion)))
+        for name, cells in rounds.items()
     ]
 
 
@@ -194,7 +202,7 @@ def _detours(ground: _Ground, lengths: tuple[int, ...]) -> list[Course]:
         again = np.arange(2 * len(looks) + frames) - len(looks) - frames
         same = ground.course(
             f"S3-detour-{frames}",
-            np.concatenate([looks, away, looks]),
+            ways.poses(np.concatenate([looks, away, looks])),
             len(looks) + frames,
             again,
         )
@@ -205,7 +213,8 @@ def _detours(ground: _Ground, lengths: tuple[int, ...]) -> list[Course]:
         turn = ways.turn(step[-1], elsewhere[2], ground.motion)
         way = np.concatenate([looks, away, start[None], step, turn, looks - start + elsewhere])
         first = len(way) - len(looks)
-        other = ground.course(f"S3-aside-{frames}", way, first, np.full(len(way), -1))
+        never = np.full(len(way), -1)
+        other = ground.course(f"S3-aside-{frames}", ways.poses(way), first, never)
         found.append(replace(other, context=len(looks)))
     return found
 
@@ -229,7 +238,8 @@ def _spins(ground: _Ground, lengths: tuple[int, ...]) -> list[Course]:
     start = ground.start()
     frames = math.ceil(360 / ground.motion.turn_step - 1e-9)
     once = np.concatenate([start[None], ways.spin(start, math.tau, frames)[:-1]])
-    return [ground.twice("S4-spin", once)]
+    nods = ground.twice("S4-pitch", nodding(ground.motion.turn_step))
+    return [ground.twice("S4-spin", ways.poses(once)), replace(nods, in_town=True)]
 
 
 def _walks(ground: _Ground, lengths: tuple[int, ...]) -> list[Course]:
@@ -284,7 +294,8 @@ def _absences(ground: _Ground, lengths: tuple[int, ...]) -> list[Course]:
         visit = np.arange(len(absence.way)) - first
         if not np.array_equal(absence.way[0], absence.way[-1]):
             visit[:] = -1  # looks back from elsewhere
-        course = ground.course(f"S6-{absence.name}", absence.way, first, visit)
+        poses = ways.poses(absence.way)
+        course = ground.course(f"S6-{absence.name}", poses, first, visit)
         found.append(replace(course, context=VISIBLE, movers=absence.movers, hidden=absence.hidden))
     return found
 

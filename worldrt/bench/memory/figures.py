@@ -7,22 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldrt.bench.memory import moving
+from worldrt.bench.memory.ages import count_ages, shares
 from worldrt.bench.memory.course import Course
 from worldrt.bench.memory.frame_memory import FrameMemory
 from worldrt.bench.memory.memory_track import middles
 from worldrt.bench.memory.pairs import Mined, mine
-from worldrt.bench.memory.report import Figures, Track, finite
+from worldrt.bench.memory.registration import register
+from worldrt.bench.memory.report import Ages, Figures, Track, finite
 from worldrt.bench.memory.scores import duplicates, gains, geometry, picture
 from worldrt.bench.memory.seen import Past
 from worldrt.bench.memory.setting import RECALLED, Setting
 from worldrt.bench.memory.truth import Truth
-from worldrt.bench.memory.video import Video
+from worldrt.bench.memory.video import SHOWN, Video
 from worldrt.geometry.camera import Camera
+from worldrt.memory.spatial.memory import Footage
 
-MOST_SCORED, MOST_PAIRS = 64, 100
-"""Scored frames of a course whose pictures are measured, and pairs of a kind, spread evenly."""
-SHOWN = 0.5
-"""Least mask at which a pixel counts as memory."""
+MOST_SCORED, MOST_PAIRS, MOST_PLACED = 64, 100, 16
+"""Scored frames of a course that are measured, pairs of a kind, and frames whose camera is looked
+for, spread evenly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,10 +94,17 @@ def figures(video: Video, walked: Walked) -> Figures:
         _pictures(video, walked)
         | _geometry(video, walked)
         | gains(video.frames, walked.mined)
+        | _drift(video, walked)
         | _choices(video, walked)
         | _things(video, walked)
         | video.costs.figures()
     )
+
+
+def ages(video: Video) -> Ages:
+    """How old what a system showed and chose of a course is."""
+    chosen = [frame - at for frame, frames in video.chosen.items() for at in frames]
+    return Ages(shown=shares(video.shown), chosen=shares(count_ages(np.array(chosen))))
 
 
 def _pictures(video: Video, walked: Walked) -> Figures:
@@ -119,6 +128,26 @@ def _geometry(video: Video, walked: Walked) -> Figures:
     truth = walked.truth.depth[walked.course.scored]
     covered = {"covered": float(video.mask.mean())}
     return covered | geometry(video.depth, truth, video.mask >= SHOWN)
+
+
+def _drift(video: Video, walked: Walked) -> Figures:
+    """Of the camera in what is shown, by the pixels that the frames that were given show."""
+    truth = walked.truth
+    drifts = []
+    for frame in _spread(np.array(list(walked.seen)), MOST_PLACED).tolist():
+        image, real, depth = video.frames[frame], truth.rgb[frame], truth.still[frame]
+        drifts.append(register(image, real, depth, walked.seen[frame], truth.camera))
+    found = [drift for drift in drifts if drift is not None]
+    figures = {"registered": len(found) / len(drifts)}
+    if found:
+        metres = float(np.mean([drift.metres for drift in found]))
+        figures["r_dist"] = float(np.mean([drift.radians for drift in found]))
+        figures["drift_m"] = metres
+        place = truth.poses[:, :3, 3]
+        farthest = float(np.linalg.norm(place - place[0], axis=-1).max())
+        if farthest > 0:  # not on the spot
+            figures["t_dist"] = metres / farthest
+    return figures
 
 
 def _choices(video: Video, walked: Walked) -> Figures:
@@ -162,7 +191,7 @@ def _oracle(
         for at in range(told, frame):
             if not course.scored[at]:
                 one = slice(at, at + 1)
-                oracle.remember(truth.rgb[one], truth.depth[one], truth.poses[one], at)
+                oracle.remember(Footage(truth.rgb[one], truth.depth[one], truth.poses[one], at))
         told = frame
         chosen = oracle.chosen(course.poses[frame : frame + 1], RECALLED, frame)
         found[frame] = past.explained(frame, np.array(chosen, np.int64), seen)

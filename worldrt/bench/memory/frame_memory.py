@@ -1,7 +1,5 @@
 """A memory that keeps every frame and draws those that a method chooses from their own depth."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,22 +9,11 @@ from worldrt.kernels.splat import splat
 from worldrt.memory.retrieval.find import find
 from worldrt.memory.retrieval.query import Candidates, Query
 from worldrt.memory.spatial import keyframes
-from worldrt.memory.spatial.frame import Splat
+from worldrt.memory.spatial.frame import Frame, Splat
 from worldrt.memory.spatial.keyframes import PART
 from worldrt.memory.spatial.map import FULL_WEIGHT
-from worldrt.memory.spatial.memory import Recalled
+from worldrt.memory.spatial.memory import Footage, Recalled
 from worldrt.memory.spatial.surface import on_surface
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Kept:
-    """One frame as it was seen."""
-
-    rgb: NDArray[np.uint8]
-    depth: NDArray[np.float32]
-    pose: NDArray[np.float64]
-    index: int
-    latent: NDArray[np.float32] | None
 
 
 class FrameMemory:
@@ -40,7 +27,7 @@ class FrameMemory:
     def __init__(self, method: str, setting: Setting) -> None:
         self._method, self._setting = find(method), setting
         self._camera = setting.camera
-        self._frames: list[Kept] = []
+        self._frames: list[Frame] = []
         self._seen = Quarters(setting.camera)
 
     def __len__(self) -> int:
@@ -52,29 +39,13 @@ class FrameMemory:
         latents = sum(kept.latent.nbytes for kept in self._frames if kept.latent is not None)
         return whole + latents + self._seen.nbytes
 
-    def remember(
-        self,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        poses: NDArray[np.float64],
-        first: int,
-        latents: NDArray[np.float32] | None = None,
-    ) -> None:
-        for offset, (image, far, pose) in enumerate(zip(rgb, depth, poses, strict=True)):
-            latent = None if latents is None else latents[offset]
-            self._frames.append(Kept(image, far, pose, first + offset, latent))
-            self._seen.add(far, pose, first + offset)
+    def remember(self, footage: Footage) -> None:
+        for frame in footage.frames():
+            self._frames.append(frame)
+            self._seen.add(frame.depth, frame.pose, frame.index)
 
-    def imagine(
-        self,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        poses: NDArray[np.float64],
-        known: NDArray[np.float32],
-        first: int,
-        latents: NDArray[np.float32] | None = None,
-    ) -> None:
-        self.remember(rgb, depth, poses, first, latents)
+    def imagine(self, footage: Footage, known: NDArray[np.float32]) -> None:
+        self.remember(footage)
 
     def view(self, poses: NDArray[np.float64], first: int) -> Splat:
         rows = self._rows(poses, RECALLED, first, 0)
@@ -120,7 +91,7 @@ class Ceiling(FrameMemory):
         return Splat(*(np.concatenate(images) for images in zip(*one, strict=True)))
 
 
-def warp(frames: list[Kept], poses: NDArray[np.float64], camera: Camera) -> Splat:
+def warp(frames: list[Frame], poses: NDArray[np.float64], camera: Camera) -> Splat:
     """Frames drawn into other views from their own depth, the nearest surface first.
 
     Args:
@@ -196,7 +167,7 @@ class Quarters:
         )
 
 
-def _recalled(frames: list[Kept], ids: list[int]) -> Recalled | None:
+def _recalled(frames: list[Frame], ids: list[int]) -> Recalled | None:
     latents = [kept.latent for kept in frames if kept.latent is not None]
     if not frames or len(latents) < len(frames):
         return None

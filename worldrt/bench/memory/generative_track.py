@@ -76,5 +76,5 @@ def play(world: World, name: str, course: Course, truth: Truth, setting: Setting
             mask[rows[block][scored]] = chunk.remembered[:count][scored]
             costs.view_ms.append(chunk.stage_ms["splat"])
             costs.block_ms.append(chunk.block_ms)
-        costs.bytes, costs.points = session.memory.nbytes, len(session.memory)
+        costs.hold(session.memory)
     return Video(frames=frames, depth=depth, mask=mask, chosen={}, costs=costs)

@@ -7,131 +7,76 @@ and what is believed of them is drawn into its splat.
 import numpy as np
 from numpy.typing import NDArray
 
-from worldrt.bench.memory.frame_memory import Kept, ends, warp
+from worldrt.bench.memory.frame_memory import ends, warp
 from worldrt.bench.memory.setting import RECALLED, Setting
-from worldrt.memory.retrieval.find import find
-from worldrt.memory.retrieval.query import Candidates, Query
+from worldrt.config import MemoryConfig
+from worldrt.memory.retrieval.query import Query
 from worldrt.memory.spatial.entities import Entities
 from worldrt.memory.spatial.frame import Frame, Splat
-from worldrt.memory.spatial.map import SpatialMap
-from worldrt.memory.spatial.memory import Recalled
+from worldrt.memory.spatial.memory import Footage
+from worldrt.memory.spatial.places import Places
 
 OURS = "coverage"
 """Our way to choose."""
 
 
-class MapMemory:
-    """The point map; a view is its splat, or its keyframes' own pictures.
+class MapMemory(Places):
+    """A session's own memory, which takes each frame in before it goes on; a view is its splat.
 
     Args:
-        setting: the map's bytes and latents.
-        draw: the way to choose the keyframes that are drawn; None: the points are.
+        setting: the map's bytes and latents, and what moves.
+        method: the way to choose keyframes.
+
+    Raises:
+        ConfigError: the bytes do not suffice, or there is no such way.
     """
 
-    def __init__(self, setting: Setting, *, draw: str | None = None) -> None:
-        self.map = SpatialMap(setting.camera, setting.budget, setting.latent_shape)
-        self._camera, self._method = setting.camera, find(draw or OURS)
-        self._whole = draw is not None
-        self._pictures: dict[int, Kept] = {}
+    def __init__(self, setting: Setting, *, method: str = OURS) -> None:
         self._moving = setting.moving
-        self._entities = None if setting.moving is None else Entities(setting.camera)
-
-    def __len__(self) -> int:
-        return len(self.map)
-
-    @property
-    def nbytes(self) -> int:
-        pictures = sum(kept.rgb.nbytes + kept.depth.nbytes for kept in self._pictures.values())
-        entities = 0 if self._entities is None else self._entities.nbytes
-        return self.map.nbytes + pictures + entities
-
-    def remember(
-        self,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        poses: NDArray[np.float64],
-        first: int,
-        latents: NDArray[np.float32] | None = None,
-    ) -> None:
-        self._insert(rgb, depth, poses, None, first, latents)
-
-    def imagine(
-        self,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        poses: NDArray[np.float64],
-        known: NDArray[np.float32],
-        first: int,
-        latents: NDArray[np.float32] | None = None,
-    ) -> None:
-        self._insert(rgb, depth, poses, known, first, latents)
-
-    def view(self, poses: NDArray[np.float64], first: int) -> Splat:
-        if not self._whole:
-            view = self.map.view(poses)
-            if self._entities is None:
-                return view
-            return self._entities.draw(view, poses, self._camera, range(first, first + len(poses)))
-        candidates = self.map.keyframes.candidates()
-        rows = self._rows(candidates, poses, RECALLED, first, 0)
-        return warp([self._pictures[int(candidates.ids[row])] for row in rows], poses, self._camera)
-
-    def retrieve(
-        self, poses: NDArray[np.float64], count: int, now: int, recent: int
-    ) -> Recalled | None:
-        candidates, keyframes = self.map.keyframes.candidates(), self.map.keyframes
-        rows = sorted(self._rows(candidates, poses, count, now, recent))
-        if not rows or keyframes.latents is None:
-            return None
-        slots = candidates.ids[rows]
-        return Recalled(
-            ids=tuple(int(slot) << 16 | int(keyframes.generation[slot]) for slot in slots),
-            frames=tuple(int(index) for index in candidates.index[rows]),
-            latents=keyframes.latents[slots].astype(np.float32),
-            poses=candidates.poses[rows],
+        super().__init__(
+            setting.camera,
+            MemoryConfig(budget_mb=setting.budget / 1e6, retrieval=method),
+            setting.latent_shape,
+            entities=None if setting.moving is None else Entities(setting.camera),
         )
+
+    def remember(self, footage: Footage) -> None:
+        if self._moving is not None:
+            told = slice(footage.first, footage.first + len(footage.rgb))
+            footage = footage._replace(moving=self._moving[told])
+        super().remember(footage)
+        self.settle()  # the time that a frame takes is told by who waits for it
 
     def chosen(
         self, poses: NDArray[np.float64], count: int, now: int, recent: int = 0
     ) -> list[int]:
-        candidates = self.map.keyframes.candidates()
-        rows = self._rows(candidates, poses, count, now, recent)
-        return [int(candidates.index[row]) for row in rows]
-
-    def _insert(
-        self,
-        rgb: NDArray[np.uint8],
-        depth: NDArray[np.float32],
-        poses: NDArray[np.float64],
-        known: NDArray[np.float32] | None,
-        first: int,
-        latents: NDArray[np.float32] | None,
-    ) -> None:
-        for offset, (image, far, pose) in enumerate(zip(rgb, depth, poses, strict=True)):
-            moving = None if self._moving is None else self._moving[first + offset]
-            if self._entities is not None and moving is not None:
-                self._entities.observe(image, far, pose, moving, first + offset)
-            frame = Frame(
-                rgb=image,
-                depth=far,
-                pose=pose,
-                index=first + offset,
-                moving=moving,
-                real=known is None,
-                known=None if known is None else known[offset],
-                latent=None if latents is None else latents[offset],
-            )
-            slot = self.map.insert(frame).keyframe
-            if self._whole and slot is not None:
-                self._pictures[slot] = Kept(image, far, pose, first + offset, None)
-
-    def _rows(
-        self,
-        candidates: Candidates,
-        poses: NDArray[np.float64],
-        count: int,
-        now: int,
-        recent: int,
-    ) -> list[int]:
         query = Query(poses=poses[ends(len(poses))], count=count, now=now, recent=recent)
-        return self._method.choose(query, candidates, self.map.points)
+        candidates, rows = self.choose(query)
+        return candidates.index[rows].tolist()
+
+
+class KeyframeMemory(MapMemory):
+    """The same, but a view is drawn from its keyframes' own pictures."""
+
+    def __init__(self, setting: Setting, *, method: str) -> None:
+        super().__init__(setting, method=method)
+        self._pictures: dict[int, Frame] = {}
+
+    @property
+    def nbytes(self) -> int:
+        pictures = self._pictures.values()
+        return super().nbytes + sum(one.rgb.nbytes + one.depth.nbytes for one in pictures)
+
+    def remember(self, footage: Footage) -> None:
+        super().remember(footage)
+        frames, candidates = list(footage.frames()), self.map.keyframes.candidates()
+        for slot, index in zip(candidates.ids.tolist(), candidates.index.tolist(), strict=True):
+            if index >= footage.first:
+                self._pictures[slot] = frames[index - footage.first]
+
+    def view(self, poses: NDArray[np.float64], first: int) -> Splat:
+        candidates, rows = self.choose(
+            Query(poses=poses[ends(len(poses))], count=RECALLED, now=first)
+        )
+        frames = [self._pictures[int(candidates.ids[row])] for row in rows]
+        return warp(frames, poses, self.map.camera)

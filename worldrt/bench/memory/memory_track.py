@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from worldrt.bench.memory.ages import count_ages
 from worldrt.bench.memory.course import Course
 from worldrt.bench.memory.setting import RECALLED, Setting
 from worldrt.bench.memory.systems import CEILING, STATIC, build
 from worldrt.bench.memory.truth import Truth
-from worldrt.bench.memory.video import Costs, Video
+from worldrt.bench.memory.video import SHOWN, Costs, Video
 from worldrt.codec import unpack
+from worldrt.memory.spatial.memory import Footage
 from worldrt.memory.spatial.surface import filled
 
 BLOCK = 4
@@ -60,16 +62,17 @@ def play(
     shape = np.count_nonzero(course.scored), *truth.depth.shape[1:]
     depth, mask = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     chosen: dict[int, list[int]] = {}
+    shown = count_ages(np.empty(0))
     asked = set(middles(course.scored))
     if name == CEILING:
-        memory.remember(truth.rgb, _floats(truth.depth), course.poses, 0)
+        memory.remember(Footage(truth.rgb, _floats(truth.depth), course.poses, 0))
     done = 0
 
     def tell(block: slice) -> None:
         for at in range(block.start, block.stop):
             one = slice(at, at + 1)
             began = time.perf_counter()
-            memory.remember(truth.rgb[one], _floats(depths[one]), poses[one], at)
+            memory.remember(Footage(truth.rgb[one], _floats(depths[one]), poses[one], at))
             costs.insert_ms.append(_since(began))
 
     for first, count, scored in blocks(course.scored, 1 if tell_back else BLOCK):
@@ -80,6 +83,8 @@ def play(
             costs.view_ms.append(_since(began))
             frames[block] = unpack(torch.from_numpy(filled(view, NEAR)), NEAR)[0]
             depth[done : done + count], mask[done : done + count] = view.depth, view.mask
+            now = np.arange(first, first + count)[:, None, None]
+            shown += count_ages((now - view.written)[view.mask >= SHOWN])
             done += count
             middle = first + count // 2
             if name != CEILING and middle in asked:
@@ -88,9 +93,15 @@ def play(
                 costs.retrieve_ms.append(_since(began))
         if name != CEILING and (tell_back or not scored):
             tell(block)
-    costs.bytes, costs.points = memory.nbytes, len(memory)
+    costs.hold(memory)
     return Video(
-        frames=frames, depth=depth, mask=mask, chosen=chosen, costs=costs, told_back=tell_back
+        frames=frames,
+        depth=depth,
+        mask=mask,
+        chosen=chosen,
+        costs=costs,
+        shown=shown,
+        told_back=tell_back,
     )
 
 

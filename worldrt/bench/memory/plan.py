@@ -24,7 +24,7 @@ QUICK_COURSES: dict[Track, dict[str, tuple[str, ...]]] = {
         "S1": ("S1-forward-32", "S1-yaw"),
         "S2": ("S2-square",),
         "S3": ("S3-detour-500", "S3-aside-500"),
-        "S4": ("S4-spin",),
+        "S4": ("S4-spin", "S4-pitch"),
         "S5": ("S5-worldmem",),
         "S6": ("S6-exit-moving-32", "S6-exit-replaced-32"),
         "S7": ("S7-square",),
@@ -83,7 +83,12 @@ class Job(NamedTuple):
         names = QUICK_COURSES[self.track][self.protocol] if quick else None
         length = 500 if quick and self.protocol in ("S3", "S7") else None
         found = courses(self.protocol, self.seed, motion, length)
-        return [course for course in found if names is None or course.name in names]
+        return [
+            course
+            for course in found
+            if (names is None or course.name in names)
+            and not (self.track == "generative" and course.in_town)
+        ]
 
 
 def make_plan(world: str, quick: bool, track: str, protocols: str, seeds: int | None) -> Plan:

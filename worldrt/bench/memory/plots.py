@@ -1,4 +1,4 @@
-"""The memory benchmark as pictures: quality and coverage by protocol, time over history."""
+"""The memory benchmark as pictures: quality and coverage by protocol, ages, time over history."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from worldrt.bench.memory.ages import EDGES
 from worldrt.bench.memory.report import Cell, ScaleRow
 from worldrt.bench.pictures import LINES
 from worldrt.video import write_image
@@ -57,6 +58,37 @@ def plot_bars(path: Path, cells: Sequence[Cell], figure: str, title: str, ylabel
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e4e6ea", linewidth=0.8)
     axes.set_axisbelow(True)
+    canvas.figure.legend(loc="outside right center", frameon=False, fontsize=8)
+    _write(path, canvas)
+
+
+def plot_ages(path: Path, cells: Sequence[Cell]) -> None:
+    """Write how old what a system shows is, a line for each course.
+
+    Args:
+        path: a picture file in a folder that exists.
+        cells: of one system on one track, at least one; those that show nothing are left out.
+
+    Raises:
+        OutputError: the folder is missing or the disk refused.
+    """
+    canvas = FigureCanvasAgg(Figure(figsize=(9, 5), dpi=130, layout="constrained"))
+    axes = canvas.figure.add_subplot()
+    for number, cell in enumerate(cell for cell in cells if cell.ages.shown):
+        axes.plot(
+            range(len(EDGES) + 1),
+            cell.ages.shown,
+            color=LINES[number % len(LINES)],
+            linestyle=("-", "--", ":")[number // len(LINES) % 3],
+            marker="o",
+            label=cell.course,
+        )
+    axes.set_xticks(range(len(EDGES) + 1), ["0", *(f"{edge:,}" for edge in EDGES)])
+    axes.set_title("How old what is shown is", loc="left", fontweight="bold")
+    axes.set_xlabel("frames since it was seen, from")
+    axes.set_ylabel("share of the pixels")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e4e6ea", linewidth=0.8)
     canvas.figure.legend(loc="outside right center", frameon=False, fontsize=8)
     _write(path, canvas)
 

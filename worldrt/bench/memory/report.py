@@ -26,6 +26,18 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     """Mazes that have the figure."""
 
 
+class Ages(msgspec.Struct, frozen=True, kw_only=True):
+    """How old what is seen of a memory is: shares below 8 frames, from 8, from 16, ..., from 4096.
+
+    Means over the seeds that have any; empty: none has.
+    """
+
+    shown: list[float]
+    """Of the pixels that are memory, frames since they were seen."""
+    chosen: list[float]
+    """Of the frames that it would recall."""
+
+
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """One system on one course of all mazes."""
 
@@ -34,6 +46,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     course: str
     system: str
     figures: dict[str, Interval]
+    ages: Ages
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +70,8 @@ class ScaleRow(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     points: int
     bytes: int
+    peak_mb: float
+    """The most that the process held so far, with all that is measured beside it."""
     insert_ms: Times | None
     """A frame of the latest; None: keeping it is all there is to it."""
     retrieve_ms: Times
@@ -125,17 +140,28 @@ class Outcome(NamedTuple):
     system: str
     seed: int
     figures: Figures
+    ages: Ages
 
 
 def gather(outcomes: Iterable[Outcome]) -> list[Cell]:
     """Means and intervals over the seeds, in the order in which the cells first appear."""
-    found: dict[tuple[Track, str, str, str], list[Figures]] = {}
+    found: dict[tuple[Track, str, str, str], list[Outcome]] = {}
     for one in outcomes:
         key = one.track, one.protocol, one.course, one.system
-        found.setdefault(key, []).append(one.figures)
+        found.setdefault(key, []).append(one)
     return [
-        Cell(track=key[0], protocol=key[1], course=key[2], system=key[3], figures=_means(figures))
-        for key, figures in found.items()
+        Cell(
+            track=key[0],
+            protocol=key[1],
+            course=key[2],
+            system=key[3],
+            figures=_means([one.figures for one in seeds]),
+            ages=Ages(
+                shown=_mean([one.ages.shown for one in seeds]),
+                chosen=_mean([one.ages.chosen for one in seeds]),
+            ),
+        )
+        for key, seeds in found.items()
     ]
 
 
@@ -155,6 +181,12 @@ def value(
 def _means(seeds: list[Figures]) -> dict[str, Interval]:
     names = dict.fromkeys(name for figures in seeds for name in figures)
     return {name: interval([one[name] for one in seeds if name in one]) for name in names}
+
+
+def _mean(histograms: list[list[float]]) -> list[float]:
+    """Of those that are not empty."""
+    found = [shares for shares in histograms if shares]
+    return np.mean(found, axis=0).tolist() if found else []
 
 
 def interval(values: list[float]) -> Interval:

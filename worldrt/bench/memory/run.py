@@ -22,19 +22,19 @@ import msgspec
 import torch
 
 from worldrt.bench.crew import spread
-from worldrt.bench.memory.figures import Walked, figures
+from worldrt.bench.memory.figures import Walked, ages, figures
 from worldrt.bench.memory.folder import FolderReport, score_folder
 from worldrt.bench.memory.generative_track import play as generate
 from worldrt.bench.memory.generative_track import systems
-from worldrt.bench.memory.goals import goals
+from worldrt.bench.memory.goals import OURS_DRAWN, goals
 from worldrt.bench.memory.memory_track import play as recall
 from worldrt.bench.memory.noise import noisy, noisy_depth
 from worldrt.bench.memory.plan import SCALE, Job, Plan
-from worldrt.bench.memory.plots import plot_bars, plot_scale
+from worldrt.bench.memory.plots import plot_ages, plot_bars, plot_scale
 from worldrt.bench.memory.report import MemoryReport, Million, Outcome, ScaleRow, gather
 from worldrt.bench.memory.scale import exponents, measure_million, measure_scale
 from worldrt.bench.memory.setting import Setting
-from worldrt.bench.memory.sheets import draw_sheet
+from worldrt.bench.memory.sheets import draw_sheet, drawn_frames
 from worldrt.bench.memory.stream import stream
 from worldrt.bench.memory.systems import SYSTEMS
 from worldrt.bench.memory.video import Video
@@ -129,14 +129,26 @@ def play(plan: Plan, out: Path, name: str) -> list[Outcome]:
     found = []
     for course in job.courses(world.config.motion, plan.quick):
         walked = Walked.record(course, world.camera, job.track)
-        videos = {system: _video(world, job, walked, system) for system in names}
-        found += [
-            Outcome(job.track, job.protocol, course.name, system, job.seed, figures(video, walked))
-            for system, video in videos.items()
-        ]
+        pictures = {}
+        for system in names:
+            video = _video(world, job, walked, system)
+            found.append(
+                Outcome(
+                    track=job.track,
+                    protocol=job.protocol,
+                    course=course.name,
+                    system=system,
+                    seed=job.seed,
+                    figures=figures(video, walked),
+                    ages=ages(video),
+                )
+            )
+            # No two whole videos are held at once: one of a long walk is hundreds of megabytes.
+            pictures[system] = video.frames[drawn_frames(course)]
+            del video
         if job.seed == plan.seeds[0]:
             path = out / f"{job.track}-{course.name}.png"
-            draw_sheet(path, course, walked.truth, videos)
+            draw_sheet(path, course, walked.truth, pictures)
     return found
 
 
@@ -165,6 +177,9 @@ def draw(report: MemoryReport, out: Path) -> None:
         ):
             if any(figure in cell.figures for cell in cells):
                 plot_bars(out / f"{track}-{figure}.png", cells, figure, title, ylabel)
+    ours = [cell for cell in report.cells if cell.system == OURS_DRAWN and cell.ages.shown]
+    if ours:
+        plot_ages(out / "memory-ages.png", ours)
     if report.scale:
         plot_scale(out / "scale.png", report.scale)
 

@@ -29,12 +29,14 @@ from worldrt.bench.memory.scores import exponent
 from worldrt.bench.memory.setting import RECALLED, Setting
 from worldrt.bench.memory.stream import Sight
 from worldrt.bench.memory.town import Town
+from worldrt.bench.soak import peak_mb
 from worldrt.geometry.camera import Camera
 from worldrt.memory.retrieval.find import find
 from worldrt.memory.retrieval.query import Candidates, Method, Query
 from worldrt.memory.spatial.frame import Frame
 from worldrt.memory.spatial.keyframes import Keyframes
 from worldrt.memory.spatial.map import KEYFRAMES, SpatialMap
+from worldrt.memory.spatial.memory import Footage
 from worldrt.memory.spatial.surface import filled
 
 INSERTS = 500
@@ -83,7 +85,7 @@ def measure_scale(
         past.add(frame.depth, frame.pose, index)
         for budget, memory in maps.items():
             began = time.perf_counter()
-            memory.remember(frame.rgb[None], frame.depth[None], frame.pose[None], index)
+            memory.remember(Footage(frame.rgb[None], frame.depth[None], frame.pose[None], index))
             inserts[budget].append(_since(began))
         if len(places) < PLACES:
             places.append(frame)
@@ -101,6 +103,7 @@ def measure_scale(
                     frames=now,
                     points=len(memory),
                     bytes=memory.nbytes,
+                    peak_mb=peak_mb(),
                     insert_ms=Times.of(inserts[budget]),
                     retrieve_ms=Times.of(_ask(asked, places)),
                     psnr=_quality(memory, places, now),
@@ -116,6 +119,7 @@ def measure_scale(
                     frames=now,
                     points=pixels,
                     bytes=pixels * PIXEL_BYTES + past.nbytes,
+                    peak_mb=peak_mb(),
                     insert_ms=None,
                     retrieve_ms=Times.of(_ask(asked, places)),
                     psnr=None,

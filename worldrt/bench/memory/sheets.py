@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldrt.bench.memory.course import Course
 from worldrt.bench.memory.truth import Truth
-from worldrt.bench.memory.video import Video
 from worldrt.bench.pictures import contact_sheet
 
 COLUMNS = 6
@@ -16,20 +16,27 @@ SCALE = 2
 """How many pixels a side each pixel becomes."""
 
 
-def draw_sheet(path: Path, course: Course, truth: Truth, videos: Mapping[str, Video]) -> None:
+def drawn_frames(course: Course) -> NDArray[np.int64]:
+    """[N] the scored frames of a course that are on its sheet."""
+    scored = np.flatnonzero(course.scored)
+    return scored[np.linspace(0, len(scored) - 1, min(COLUMNS, len(scored))).round().astype(int)]
+
+
+def draw_sheet(
+    path: Path, course: Course, truth: Truth, pictures: Mapping[str, NDArray[np.uint8]]
+) -> None:
     """Write a contact sheet, a row for each system beneath two of the truth.
 
     Args:
         path: a picture file in a folder that exists.
         course: what was walked.
         truth: what is there.
-        videos: by system, at least one.
+        pictures: [N, Y, X, 3] of the drawn frames by system, at least one system.
 
     Raises:
         OutputError: the folder is missing or the disk refused.
     """
-    scored = np.flatnonzero(course.scored)
-    shown = scored[np.linspace(0, len(scored) - 1, min(COLUMNS, len(scored))).round().astype(int)]
+    shown = drawn_frames(course)
     first = [max(int(course.visit[at]), 0) for at in shown]
     exact = [course.visit[at] >= 0 for at in shown]
     blank = np.zeros_like(truth.rgb[0])
@@ -38,7 +45,7 @@ def draw_sheet(path: Path, course: Course, truth: Truth, videos: Mapping[str, Vi
             truth.rgb[at] if found else blank for at, found in zip(first, exact, strict=True)
         ],
         "truth on return": [truth.rgb[at] for at in shown],
-        **{name: [video.frames[at] for at in shown] for name, video in videos.items()},
+        **{name: list(frames) for name, frames in pictures.items()},
     }
     if not any(exact):
         del rows["first visit"]

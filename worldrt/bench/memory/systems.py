@@ -11,7 +11,7 @@ from functools import partial
 
 from worldrt.bench.memory.controls import Nothing, Repeat
 from worldrt.bench.memory.frame_memory import Ceiling, FrameMemory
-from worldrt.bench.memory.map_memory import OURS, MapMemory
+from worldrt.bench.memory.map_memory import OURS, KeyframeMemory, MapMemory
 from worldrt.bench.memory.setting import Setting, System
 from worldrt.errors import ConfigError
 
@@ -22,8 +22,8 @@ _KINDS: dict[str, Callable[[Setting], System]] = {
     "none": Nothing,
     "repeat": Repeat,
     **{f"frames:{method}": partial(FrameMemory, method) for method in METHODS},
-    "map:surfel": partial(MapMemory, draw="surfel"),
-    "map:coverage": partial(MapMemory, draw=OURS),
+    "map:surfel": partial(KeyframeMemory, method="surfel"),
+    "map:coverage": partial(KeyframeMemory, method=OURS),
     "map": MapMemory,
     "truth3d": Ceiling,
 }

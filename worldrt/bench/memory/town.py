@@ -1,7 +1,9 @@
-"""A town of boxes on a plain, ray-cast: a place with room for a map of a million points.
+"""A town of boxes on a plain, ray-cast: room for a map of a million points, and for looking up.
 
 A ray is tested against every box: 400 boxes and 256x144 pixels are 15 million tests, some 60 ms.
 """
+
+import math
 
 import numpy as np
 from numba import njit
@@ -19,6 +21,10 @@ EYE = 1.6
 """Metres above the ground."""
 FAR = 200.0
 """Metres beyond which there is sky."""
+CROSSING = 6
+"""Houses a side of a town with a crossing in its middle where one nods."""
+NOD, NODS = math.radians(15), 2
+"""Radians up and down of a nod, and nods in a turn."""
 
 
 class Town:
@@ -27,11 +33,12 @@ class Town:
     Args:
         blocks: houses a side, at least 1.
         seed: of their sizes and colours.
+        camera: that looks; None: of 256x144 pixels.
     """
 
-    def __init__(self, blocks: int = 20, seed: int = 0) -> None:
+    def __init__(self, blocks: int = 20, seed: int = 0, camera: Camera | None = None) -> None:
         random = np.random.default_rng(seed)
-        self.blocks, self.camera = blocks, Camera.centred(CAMERA)
+        self.blocks, self.camera = blocks, camera or Camera.centred(CAMERA)
         rows, columns = (grid.reshape(-1) for grid in np.mgrid[:blocks, :blocks])
         count = blocks * blocks
         middles = BLOCK * (np.stack([columns, rows], axis=1) + 0.5)
@@ -64,6 +71,21 @@ class Town:
         position[:, 2] = np.where(up, along, length - along)
         look = np.radians(70) * np.sin(0.15 * np.arange(frames))
         return from_yaw_pitch(position, np.where(up, 0, np.pi) + look, np.zeros(frames))
+
+
+def nodding(turn_step: float) -> NDArray[np.float64]:
+    """[F, 4, 4] one turn at the crossing of a town of CROSSING blocks, looking up and down.
+
+    Args:
+        turn_step: degrees that no step turns by more than.
+    """
+    # Yaw and pitch together are at most this much longer than the yaw.
+    longer = math.hypot(1, NODS * NOD)
+    frames = math.ceil(360 * longer / turn_step - 1e-9)
+    yaw = math.tau * np.arange(frames) / frames
+    middle = CROSSING // 2 * BLOCK
+    position = np.tile([middle, -EYE, middle], (frames, 1))
+    return from_yaw_pitch(position, yaw, NOD * np.sin(NODS * yaw))
 
 
 @njit(cache=True, nogil=True)

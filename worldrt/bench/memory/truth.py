@@ -1,6 +1,7 @@
 """What is really there along a course, to the pixel."""
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldrt.bench.memory.course import Course
+from worldrt.bench.memory.town import CROSSING, Town
 from worldrt.geometry.camera import Camera
 from worldrt.simulators.doom.engine import Doom
 
@@ -52,14 +54,13 @@ class Truth:
         shape = len(wanted), camera.height, camera.width
         rgb = np.empty((*shape, 3), np.uint8)
         depth, ids = np.empty(shape, np.float32), np.full(shape, -1, np.int8)
-        with Doom(camera, [course.seed]) as doom:
+        with _world(course, camera) as look:
             for row, frame in enumerate(progress(wanted)):
                 pose = course.poses[frame]
-                view = doom.observe(pose)
-                rgb[row], depth[row] = view.rgb, view.depth
+                rgb[row], depth[row] = look(pose)
                 if course.movers is not None:
                     rgb[row], depth[row], ids[row] = course.movers.draw(
-                        view.rgb, view.depth, pose, camera, frame
+                        rgb[row], depth[row], pose, camera, frame
                     )
         return cls(rgb=rgb, depth=depth, ids=ids, poses=course.poses[wanted], camera=camera)
 
@@ -77,3 +78,21 @@ class Truth:
     def still(self) -> NDArray[np.float32]:
         """[T, Y, X] the depth, and 0 where something that moves hides the maze."""
         return np.where(self.ids < 0, self.depth, 0) if (self.ids >= 0).any() else self.depth
+
+
+_Look = Callable[[NDArray[np.float64]], tuple[NDArray[np.uint8], NDArray[np.float32]]]
+
+
+@contextlib.contextmanager
+def _world(course: Course, camera: Camera) -> Iterator[_Look]:
+    """What is seen from a pose of the course: RGB and depth."""
+    if course.in_town:
+        yield Town(CROSSING, course.seed, camera).look
+        return
+    with Doom(camera, [course.seed]) as doom:
+
+        def look(pose: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+            view = doom.observe(pose)
+            return view.rgb, view.depth
+
+        yield look

@@ -5,6 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from worldrt.bench.memory.ages import Counts, count_ages
+from worldrt.bench.soak import peak_mb
+from worldrt.memory.spatial.memory import Memory
+
+SHOWN = 0.5
+"""Least mask at which a pixel counts as memory."""
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Costs:
@@ -20,10 +27,18 @@ class Costs:
     """A generated block each, all in all."""
     bytes: int = 0
     points: int = 0
+    peak_mb: float = 0.0
+    """The most that the process held so far, all that is beside the memory included."""
+
+    def hold(self, memory: Memory) -> None:
+        """Note what is held."""
+        self.bytes, self.points, self.peak_mb = memory.nbytes, len(memory), peak_mb()
 
     def figures(self) -> dict[str, float]:
         """`NAME_p50` and `NAME_p99` of each list that is not empty, and what is held."""
         found: dict[str, float] = {"bytes": self.bytes, "points": self.points}
+        if self.peak_mb:
+            found["peak_mb"] = self.peak_mb
         spent = {
             "insert_ms": self.insert_ms,
             "view_ms": self.view_ms,
@@ -49,5 +64,7 @@ class Video:
     chosen: dict[int, list[int]]
     """Frames that it would recall, by the scored frame that they were chosen for."""
     costs: Costs
+    shown: Counts = field(default_factory=lambda: count_ages(np.empty(0)))
+    """Pixels of the scored frames that are memory, by how long ago it was seen; see `ages.py`."""
     told_back: bool = False
     """Each scored frame was told after it was asked for."""
