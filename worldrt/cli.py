@@ -15,7 +15,9 @@ from worldrt.atlas.commands import World
 from worldrt.bench.commands import Bench
 from worldrt.config import MemoryUse
 from worldrt.errors import WorldrtError
+from worldrt.server.commands import Play, Serve
 from worldrt.training.commands import Train
+from worldrt.weights import Convert, Worlds
 
 
 class Command(Protocol):
@@ -70,6 +72,9 @@ class Render:
     """Of the noise; the same seed and path give the same video."""
     policy: str | None = None
     """Cache policy, NAME or NAME:key=value,...; see `worldrt policies`. Default: the world's."""
+    steps: int | None = None
+    """Denoising steps a block, at even distances. Default: the world's. The maze was trained for
+    one: more take longer and show nothing finer."""
     switch: str = ""
     """Changes of scene, SECONDS:MODE separated by spaces ("2:flush 4.5:cut"); modes are keep,
     recache, flush, cut and recall, as far as the policy supports them."""
@@ -94,6 +99,8 @@ class Render:
     """The video, .mp4 or .mkv, in a folder that exists."""
     json: Path | None = None
     """Write figures to this file: fps, block times, cache, hash of the latents, quality."""
+    log: Path | None = None
+    """Write an action log to this file, from which `worldrt replay` makes the walk again."""
 
     def run(self) -> None:
         from dataclasses import asdict
@@ -103,6 +110,46 @@ class Render:
         report = render(Order(**asdict(self)))
         if report.assumed:
             print(report.assumed)
+        print(
+            f"{self.out}: {report.frames} frames, generated at {report.fps:.1f} fps "
+            f"({report.fps_includes})"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """Make a walk again from its action log and write it as a video.
+
+    Where nothing is changed, the same build gives the same latents bit for bit, and says so.
+    """
+
+    log: tyro.conf.Positional[Path]
+    """The action log: of a live session, or of `worldrt render --log`."""
+    out: Path = Path("out.mp4")
+    """The video, .mp4 or .mkv, in a folder that exists."""
+    world: str | None = None
+    """A shipped world or a folder. Default: the log's."""
+    steps: int | None = None
+    """Denoising steps a block, at even distances. Default: the log's. The maze was trained for one:
+    more take longer and show nothing finer."""
+    policy: str | None = None
+    """One cache policy for the whole walk, NAME or NAME:key=value,...; see `worldrt policies`.
+    Default: the log's, with its changes."""
+    seed: int | None = None
+    """Of the noise. Default: the log's."""
+    scale: int = 4
+    """Video pixels a side of each pixel of the world."""
+    json: Path | None = None
+    """Write figures to this file, as `worldrt render --json`."""
+
+    def run(self) -> None:
+        from dataclasses import asdict
+
+        from worldrt.replay import Again, replay
+
+        report, remarks = replay(Again(**asdict(self)))
+        for remark in remarks:
+            print(remark)
         print(
             f"{self.out}: {report.frames} frames, generated at {report.fps:.1f} fps "
             f"({report.fps_includes})"
@@ -142,11 +189,16 @@ class Policies:
 
 
 COMMANDS: dict[str, type[Command]] = {
+    "play": Play,
+    "serve": Serve,
     "render": Render,
+    "replay": Replay,
     "policies": Policies,
     "train": Train,
     "bench": Bench,
     "world": World,
+    "worlds": Worlds,
+    "convert": Convert,
     "doctor": Doctor,
 }
 

@@ -149,6 +149,11 @@ class ProtocolError(WorldrtError):
 class ServerError(WorldrtError):
     """A server that can't begin, can't be reached or ended the connection."""
 
+    def __init__(self, why: str, code: int | None = None) -> None:
+        self.code = code
+        """Close code of the protocol, if the server gave one."""
+        super().__init__(why)
+
 
 class SessionClosed(WorldrtError):
     """A session was asked to go on after it was closed."""

@@ -1,0 +1,138 @@
+"""From blocks to connections: each is coded once a codec, in a pool, and goes to all who look."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from worldrt.geometry.camera import Camera
+from worldrt.protocol.terms import Codec
+from worldrt.server.coding import Coded, Coder, Telling, coder, shots
+from worldrt.server.link import Link
+from worldrt.server.seat import Made
+
+
+class _Order(NamedTuple):
+    """A block and what its headers say; `only`: the newest frame again, for one who has come."""
+
+    made: Made
+    told: Telling
+    only: Link | None
+
+
+class Publisher:
+    """Codes the blocks of one walk in their order.
+
+    What waits here is bounded by the pacer: a block is not made before those before it are shown.
+
+    Args:
+        camera: of the frames.
+        fps: frames a second.
+        pool: where coding is done.
+        audience: who looks on, asked anew for each block.
+        coded: told the seconds that a block took to code.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        fps: float,
+        pool: Executor,
+        audience: Callable[[], Iterable[Link]],
+        coded: Callable[[float], None],
+    ) -> None:
+        self._camera, self._fps, self._pool = camera, fps, pool
+        self._audience, self._coded = audience, coded
+        self._orders: asyncio.Queue[_Order] = asyncio.Queue()
+        self._coders: dict[Codec, Coder] = {}
+        self._newest: _Order | None = None
+        self._epoch = 0
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.create_task(self._run())
+
+    def begin(self) -> None:
+        """Another walk: what was made before is not shown any more."""
+        while not self._orders.empty():
+            self._orders.get_nowait()
+        self._newest = None
+
+    def publish(self, made: Made, epoch: int, first: int) -> None:
+        """Send a block.
+
+        Args:
+            made: the block.
+            epoch: that its frames belong to.
+            first: frame of the epoch that has the time 0.
+        """
+        before = self._newest
+        newer = made.latched.seq > (before.made.latched.seq if before else 0)
+        cutover = newer and (
+            before is None or not np.array_equal(made.latched.axes, before.made.latched.axes)
+        )
+        told = Telling(epoch, first, self._fps, made.index, made.latched.seq, cutover, made.done)
+        self._newest = _Order(made, told, None)
+        self._orders.put_nowait(self._newest)
+
+    def repeat(self, link: Link, epoch: int, first: int, now: float) -> None:
+        """Send the newest frame once more, to one who has come."""
+        if self._newest is None:
+            return
+        made, told, _ = self._newest
+        chunk = made.chunk
+        last = slice(len(chunk.frames) - 1, None)
+        chunk = replace(
+            chunk,
+            frames=chunk.frames[last],
+            depth=chunk.depth[last],
+            poses=chunk.poses[last],
+            first=chunk.first + last.start,
+        )
+        told = told._replace(epoch=epoch, first=first, cutover=False, done=now)
+        self._orders.put_nowait(_Order(replace(made, chunk=chunk), told, link))
+
+    def close(self) -> None:
+        """Stop; what waits is not sent."""
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            order = await self._orders.get()
+            if order.only is not None:
+                # A coder of its own: the others' goes on without a key frame that they don't need.
+                alone = coder(order.only.codec, self._camera, self._fps)
+                await self._code(order, alone, [order.only], fresh=True)
+                order.only.mailbox.wants_key = True
+                continue
+            if order.told.epoch != self._epoch:
+                # What came before is not shown any more: nothing may be told as a change to it.
+                self._coders.clear()
+                self._epoch = order.told.epoch
+            links: dict[Codec, list[Link]] = {}
+            for link in self._audience():
+                links.setdefault(link.codec, []).append(link)
+            for codec in set(self._coders) - set(links):
+                del self._coders[codec]
+            for codec, watching in links.items():
+                known = self._coders.setdefault(codec, coder(codec, self._camera, self._fps))
+                fresh = any(link.mailbox.wants_key for link in watching)
+                await self._code(order, known, watching, fresh)
+
+    async def _code(self, order: _Order, coder: Coder, links: list[Link], fresh: bool) -> None:
+        deep = any(link.depth for link in links)
+
+        def show(coded: Coded) -> None:
+            for link in links:
+                link.show(coded.deep if link.depth else coded.plain)
+
+        def work() -> float:
+            chunk = order.made.chunk
+            spent = 0.0
+            for coded in shots(chunk, self._camera, order.told, coder, fresh, deep):
+                self._loop.call_soon_threadsafe(show, coded)
+                spent = coded.plain.since - order.told.done
+            return spent
+
+        self._coded(await self._loop.run_in_executor(self._pool, work))
