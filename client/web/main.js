@@ -36,6 +36,7 @@ const session = {
   recording: false,
   since: performance.now(),
 };
+if (hash.has("seed")) find("seed").value = hash.get("seed");
 // A secret is not left in the address, where it would be copied with it.
 if (hash.has("token")) history.replaceState(null, "", location.pathname + location.search);
 addEventListener("hashchange", () => location.reload());

@@ -126,7 +126,7 @@ export class Minimap {
 
   ruler(pen, scale, height) {
     const metres = [1, 2, 5, 10, 20, 50].find((m) => m * scale > 28) ?? 100;
-    pen.strokeStyle = pen.fillStyle = "rgb(255 255 255 / 60%)";
+    pen.strokeStyle = pen.fillStyle = "rgb(255 255 255 / 85%)";
     pen.lineWidth = 1;
     pen.beginPath();
     pen.moveTo(8, height - 11.5);
@@ -135,7 +135,10 @@ export class Minimap {
     pen.lineTo(8 + metres * scale, height - 11.5);
     pen.stroke();
     pen.font = "10px system-ui, sans-serif";
+    pen.shadowColor = "#000";
+    pen.shadowBlur = 4; // it lies over all colours
     pen.fillText(`${metres} m`, 12 + metres * scale, height - 6);
+    pen.shadowBlur = 0;
   }
 
   /** What lies around the camera, or all that is known and walked. */

@@ -65,7 +65,7 @@ void main() {
   float beyond = length(max(max(-at, at - 1.0), 0.0));
   if (beyond > 0.0) {
     vec3 blurred = textureLod(soft, at, min(4.5, 1.0 + 14.0 * beyond)).rgb;
-    colour = vec4(blurred * 0.62 * exp(-2.2 * beyond), 1.0);
+    colour = vec4(blurred * 0.72 * exp(-1.4 * beyond), 1.0);
   } else if (filtering == ${CURVED}) {
     colour = vec4(curved(at), 1.0);
   } else if (filtering == ${LINEAR}) {
