@@ -102,7 +102,7 @@ def live(
 async def guest(app: App, hello: bool = True, **words: Any) -> AsyncIterator[Guest]:
     """A guest, that has said hello unless it is told not to."""
     url = app.url.replace("http", "ws", 1)
-    async with dial(url, compression=None, max_size=None) as connection:
+    async with dial(url, compression=None, max_size=None, max_queue=None) as connection:
         one = Guest(connection)
         if hello:
             await one.say(requests.Hello(versions=(VERSION,), **words))

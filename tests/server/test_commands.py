@@ -99,6 +99,8 @@ def test_play_can_do_without_a_browser(
         (["--host", "0.0.0.0"], "0.0.0.0 can be reached from other machines; give --token"),
         (["--origin", "example.org"], "'example.org' is no origin of a page"),
         (["nowhere", "--port", "0"], "Unknown world 'nowhere': choose one of maze."),
+        (["--start", "roof", "--port", "0"], "Unknown start 'roof'"),
+        (["--start", "roof.png", "--port", "0"], "roof.png can't be read as a picture"),
     ],
 )
 def test_what_can_not_be_served_is_a_sentence(

@@ -2,12 +2,12 @@
 
 import pytest
 
-from worldrt.server.house import Serving, world_info
+from worldrt.server.house import Serving, offered, world_info
 from worldrt.world import World
 
 
 def test_a_world_tells_what_a_viewer_must_know(world: World) -> None:
-    info = world_info(world, "")
+    info = world_info(world, offered(world, ""))
     config = world.config
     assert (info.name, info.fps, info.block_frames) == ("tiny", 10, 4)
     assert (info.lens.width, info.lens.height, info.lens.fx, info.lens.fy) == (64, 48, 32, 38.4)
@@ -21,15 +21,15 @@ def test_a_world_tells_what_a_viewer_must_know(world: World) -> None:
 def test_the_start_that_was_asked_for_is_offered_first(
     world: World, start: str, expected: tuple[str, ...]
 ) -> None:
-    assert world_info(world, start).starts == expected
+    assert offered(world, start) == expected
 
 
 def test_the_shipped_world_begins_in_its_hall() -> None:
-    assert world_info(World.load("maze"), "").starts == ("hall", "banners", "brick")
+    assert offered(World.load("maze"), "") == ("hall", "banners", "brick")
 
 
 def test_policies_that_keep_everything_are_not_offered(world: World) -> None:
-    info = world_info(world, "")
+    info = world_info(world, ())
     names = [policy.name for policy in info.policies]
     assert {"window", "infinity", "pack"} <= set(names) and "full" not in names
     assert len(names) >= 15

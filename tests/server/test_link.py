@@ -8,7 +8,7 @@ import pytest
 from tests.server.guests import Guest, guest, live
 from worldrt.protocol import replies, requests
 from worldrt.protocol.terms import Close, Delivery
-from worldrt.server import app as module
+from worldrt.server import link
 from worldrt.server.app import App
 from worldrt.server.link import short
 
@@ -24,7 +24,7 @@ async def walk_blindly(one: Guest, seconds: float) -> None:
 def test_who_does_not_read_harms_nobody_and_is_gone_in_the_end(
     world_folder: Path, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PING_S", 2.0)
+    monkeypatch.setattr(link, "STALL_S", 2.0)
 
     async def work(app: App) -> None:
         async with guest(app) as well:

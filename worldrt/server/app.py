@@ -17,14 +17,14 @@ from websockets.typing import Subprotocol
 
 from worldrt import __version__
 from worldrt.errors import ServerError
-from worldrt.protocol.requests import Hello, Start
+from worldrt.protocol.requests import Hello
 from worldrt.protocol.terms import HELLO_S, MAX_MESSAGE, Close
 from worldrt.server.access import Door, Refusal, refuses_version, subprotocol
 from worldrt.server.desk import Desk
 from worldrt.server.engine import Engine
 from worldrt.server.house import House, Loaded, Serving, load
 from worldrt.server.lag import LoopLag
-from worldrt.server.link import FAREWELL_S, Leave, Link
+from worldrt.server.link import CLOSE_S, FAREWELL_S, Leave, Link
 from worldrt.server.lobby import Lobby
 from worldrt.server.metrics import Metrics
 from worldrt.server.pages import Health, Pages, read_viewer, refusal
@@ -41,8 +41,6 @@ OPEN_S = 30.0
 """Seconds that a handshake, a page or a recording may take."""
 PING_S = 20.0
 """Seconds between two pings, and in which each is to be answered."""
-CLOSE_S = 3.0
-"""Seconds that a client has to answer a farewell."""
 
 
 class App:
@@ -55,6 +53,8 @@ class App:
     def __init__(self, house: House, door: Door) -> None:
         self.url = ""
         """Where its page is."""
+        self.loading: asyncio.Task[None]
+        """What `load` does."""
         self._house, self._door = house, door
         self._pages = Pages({}, house.shelf, self.health, house.metrics.text)
         self._links: set[Link] = set()
@@ -177,16 +177,20 @@ class App:
         return await asyncio.shield(world)
 
     async def load(self) -> None:
-        """Read the viewer, then load the world, both beside the loop."""
+        """Read the viewer, load the world and prepare a walk, all beside the loop.
+
+        Raises:
+            WorldrtError: one of them can't be done.
+        """
         self._pages.table.update(await asyncio.to_thread(read_viewer))
         house = self._house
         try:
             loaded = await load(house.serving, house.engine)
         except Exception as error:
             house.world.set_exception(error)
-            return
+            raise
         house.world.set_result(loaded)
-        loaded.opener.prepare(Start(seed=house.serving.seed))
+        await loaded.opener.wait_prepared()
 
     async def tick(self) -> None:
         """Send away whose time is up, let in who waits, tell all how it goes."""
@@ -242,7 +246,8 @@ async def running(serving: Serving, door: socket.socket | None = None) -> AsyncI
         server = await _listen(app, serving, door)
         host = f"[{serving.host}]" if ":" in serving.host else serving.host
         app.url = f"http://{host}:{server.sockets[0].getsockname()[1]}/"
-        tasks += [asyncio.create_task(each()) for each in (app.load, app.tick, app.lag.watch)]
+        app.loading = asyncio.create_task(app.load())
+        tasks += [app.loading, *map(asyncio.create_task, (app.tick(), app.lag.watch()))]
         try:
             yield app
         finally:
@@ -292,9 +297,9 @@ async def run(
     async with running(serving, door) as app:
         listening(app.url)
         ends = asyncio.create_task(asked.wait())
-        await asyncio.wait({ends, app.loaded}, return_when=asyncio.FIRST_COMPLETED)
-        if app.loaded.done():
-            app.loaded.result()
+        await asyncio.wait({ends, app.loading}, return_when=asyncio.FIRST_COMPLETED)
+        if app.loading.done():
+            app.loading.result()
         gc.freeze()  # what is there now stays: to look through it for garbage holds up the loop
         await ends
 

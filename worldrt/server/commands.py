@@ -56,8 +56,12 @@ class Serve:
     """Folder of the action logs, for `worldrt replay`."""
 
     def run(self) -> None:
+        import logging
+
         from worldrt.server.house import Serving
 
+        logging.basicConfig(format="%(asctime)s %(message)s")
+        logging.getLogger("worldrt").setLevel(logging.INFO)
         serving = Serving(
             world=self.world,
             start=self.start,

@@ -10,6 +10,7 @@ import torch
 from worldrt import __version__
 from worldrt.memory.policy import describe, find, names
 from worldrt.protocol.replies import Lens, Limits, PolicyInfo, WorldInfo
+from worldrt.protocol.requests import Start
 from worldrt.server.access import Tickets
 from worldrt.server.engine import Engine
 from worldrt.server.lobby import Lobby
@@ -18,6 +19,8 @@ from worldrt.server.opening import Opener
 from worldrt.server.recording import Shelf
 from worldrt.world import World
 
+FAVOURITE = "hall"
+"""The start that is offered first where a world has it."""
 CODERS = 2
 """Threads that code pictures."""
 
@@ -108,31 +111,37 @@ class House:
 
 
 async def load(serving: Serving, engine: Engine) -> Loaded:
-    """Load the world beside the loop; takes seconds.
+    """Load the world beside the loop, and prepare the walk that will be asked for first.
 
     Raises:
-        WorldrtError: as `World.load`.
+        WorldrtError: as `World.load`, or the world's own policy does not stay bounded.
     """
     world = await asyncio.to_thread(World.load, serving.world)
-    info = await asyncio.to_thread(world_info, world, serving.start)
+    starts = offered(world, serving.start)
     opener = Opener(
         engine,
         world,
         serving.world,
-        info.starts,
+        starts,
         context_frames=serving.context_frames,
         through_walls=serving.through_walls,
         logs=serving.logs,
     )
-    return Loaded(world, info, opener)
+    if starts:
+        opener.prepare(Start(seed=serving.seed))
+    return Loaded(world, await asyncio.to_thread(world_info, world, starts), opener)
 
 
-def world_info(world: World, start: str) -> WorldInfo:
-    """What a viewer must know of a world; `start` is offered first."""
-    config = world.config
+def offered(world: World, first: str) -> tuple[str, ...]:
+    """The starts that clients may choose: `first`, if it is not empty, then those of the world."""
     shipped = sorted(path.stem for path in (world.folder / "starts").glob("*.mkv"))
-    first = start or next((name for name in shipped if name == FAVOURITE), "")
-    starts = [first] * bool(first) + [name for name in shipped if name != first]
+    first = first or (FAVOURITE if FAVOURITE in shipped else "")
+    return tuple(dict.fromkeys([first, *shipped] if first else shipped))
+
+
+def world_info(world: World, starts: tuple[str, ...]) -> WorldInfo:
+    """What a viewer must know of a world and of the starts that are offered."""
+    config = world.config
     policies = []
     for name in names():
         if find(name, config.block_frames).partition.recent is not None:
@@ -155,11 +164,7 @@ def world_info(world: World, start: str) -> WorldInfo:
         turn_step=config.motion.turn_step,
         pitch_limit=config.motion.pitch_limit,
         takes_text=config.model.text_dim > 0,
-        starts=tuple(starts),
+        starts=starts,
         policy=config.policy,
         policies=tuple(policies),
     )
-
-
-FAVOURITE = "hall"
-"""The start that is offered first where a world has it."""

@@ -23,8 +23,17 @@ UNSENT = 64 * 1024
 """Bytes that the system may hold unsent: what is beyond waits where it can still give way."""
 ROOM = 8
 """Frames that may wait until it is known how many a block has."""
+STALL_S = 20.0
+"""Seconds in which a client must take something of what is sent. A ping does not find out: it waits
+in the same line."""
 FAREWELL_S = 1.0
 """Seconds that a last message may take; who does not read it gets the close alone."""
+
+
+CLOSE_S = 3.0
+"""Seconds that a client has to answer a close."""
+GONE = (ConnectionClosed, TimeoutError)
+"""What is raised when a client is not there any more."""
 
 
 class Leave(Exception):
@@ -114,12 +123,13 @@ class Link:
         for result in results:
             if isinstance(result, Leave):
                 self.leave(result.refusal)
-            elif isinstance(result, Exception) and not isinstance(result, ConnectionClosed):
+            elif isinstance(result, Exception) and not isinstance(result, GONE):
                 unexpected = result
         if unexpected:
             self.leave(Refusal(Close.FAULT, "The server failed; its log tells how."))
         if self.refusal:
             await self._say_farewell(self.refusal)
+        self._connection.transport.abort()  # nobody waits for one who does not answer
         if unexpected:
             raise unexpected
 
@@ -159,7 +169,8 @@ class Link:
             await self._filled.wait()
             self._filled.clear()
             while (waiting := self.mailbox.take()) is not None:
-                await self._connection.send(self._written(waiting))
+                async with asyncio.timeout(STALL_S):
+                    await self._connection.send(self._written(waiting))
 
     def _written(self, waiting: Message | Shot | Side) -> str | bytearray:
         now = time.monotonic()
@@ -172,10 +183,12 @@ class Link:
 
     async def _say_farewell(self, refusal: Refusal) -> None:
         fault = Fault(code=refusal.code, text=refusal.why, retryable=refusal.code.retryable)
-        with suppress(TimeoutError, ConnectionClosed):
+        with suppress(*GONE):
             async with asyncio.timeout(FAREWELL_S):
                 await self._connection.send(write(fault))
-        await self._connection.close(refusal.code, short(refusal.why))
+        with suppress(*GONE):
+            async with asyncio.timeout(CLOSE_S):
+                await self._connection.close(refusal.code, short(refusal.why))
 
 
 def micros(seconds: float) -> int:

@@ -69,7 +69,11 @@ class Opener:
         return Progress(self._took_s)
 
     def prepare(self, wish: Wish) -> None:
-        """Begin a session that will probably be asked for."""
+        """Begin a session that will probably be asked for.
+
+        Raises:
+            ConfigError: there is no such start or policy.
+        """
         wish = self._full(wish)
         self._prepared = wish, asyncio.create_task(self._begin(wish, self.progress()))
 
@@ -101,6 +105,15 @@ class Opener:
         if self._logs is None:
             return None
         return await asyncio.to_thread(self._open_log, self._logs, opened, session)
+
+    async def wait_prepared(self) -> None:
+        """Until what was prepared is there.
+
+        Raises:
+            WorldrtError: its start can't be read.
+        """
+        if self._prepared is not None:
+            await asyncio.shield(self._prepared[1])
 
     async def close(self) -> None:
         """Discard what was prepared."""

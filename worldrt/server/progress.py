@@ -18,7 +18,7 @@ class Progress:
     def __init__(self, expected_s: float) -> None:
         self._expected_s = expected_s
         self._began = time.monotonic()
-        self.stage = ""
+        self.stage = "Beginning"
 
     @property
     def took_s(self) -> float:
