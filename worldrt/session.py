@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldrt.chunk import Chunk
+from worldrt.chunk import Chunk, Show, Sight
 from worldrt.clock import Clock
 from worldrt.codec import pack, unpack
 from worldrt.config import MemoryUse, check, check_use
@@ -119,12 +119,15 @@ class Session:
         """
         return self.drive(axes_of(actions), step)
 
-    def drive(self, axes: NDArray[np.float64], step: Step | None = None) -> Chunk:
+    def drive(
+        self, axes: NDArray[np.float64], step: Step | None = None, show: Show | None = None
+    ) -> Chunk:
         """Walk one block with sticks, of which keys are the special case.
 
         Args:
             axes: [block_frames, 4] right, ahead, turn right, look up, each -1 to 1; see `steer`.
             step: as in `step`.
+            show: called with the frames as soon as they are there, before the clean pass.
 
         Raises:
             SessionClosed, ShapeError: as `follow`.
@@ -133,7 +136,7 @@ class Session:
         frames = self.world.config.block_frames
         if axes.shape != (frames, 4):
             raise ShapeError("axes", axes.shape, f"[{frames}, 4], one block")
-        return self.follow(steer(axes, self.pose, self.world.config.motion, step))
+        return self._follow(steer(axes, self.pose, self.world.config.motion, step), show)
 
     def stream(self, actions: Sequence[Keys], step: Step | None = None) -> Iterator[Chunk]:
         """Walk a whole path; its last block is filled up with released keys."""
@@ -151,13 +154,7 @@ class Session:
             SessionClosed: after `close`.
             ShapeError: another number of poses.
         """
-        self._check_open()
-        expected = (self.world.config.block_frames, 4, 4)
-        if poses.shape != expected:
-            raise ShapeError("poses", poses.shape, f"{list(expected)}, one block")
-        plan = self._choose(poses)
-        latents = self._run(plan)
-        return self._commit(plan, latents)
+        return self._follow(poses, None)
 
     @torch.inference_mode()
     def switch(self, mode: SwitchMode) -> Receipt:
@@ -223,7 +220,20 @@ class Session:
     ) -> None:
         self.close()
 
-    # The three lines of a step.
+    @torch.inference_mode()
+    def _follow(self, poses: NDArray[np.float64], show: Show | None) -> Chunk:
+        self._check_open()
+        expected = (self.world.config.block_frames, 4, 4)
+        if poses.shape != expected:
+            raise ShapeError("poses", poses.shape, f"{list(expected)}, one block")
+        plan = self._choose(poses)
+        latents = self._run(plan)
+        sight = self._see(plan, latents)
+        if show is not None:
+            show(sight)
+        return self._commit(plan, latents, sight)
+
+    # The lines of a step.
 
     def _choose(self, poses: NDArray[np.float64]) -> Plan:
         with self._clock("splat"):
@@ -245,31 +255,34 @@ class Session:
         with self._clock("steps"):
             return self._rollout.generate(draw, len(plan.poses), plan.told)
 
-    def _commit(self, plan: Plan, latents: Tensor) -> Chunk:
-        with self._clock("steps" if self.cache.fuses else "clean"):
-            self._rollout.commit()
-        self._stand(plan)
+    def _see(self, plan: Plan, latents: Tensor) -> Sight:
         with self._clock("decode"):
             image = self.world.codec.restore(latents[0], plan.splat, plan.mask)
             frames, depth = unpack(image, self.world.config.codec.near)
+        return Sight(frames, depth, plan.poses, self.frames, dict(self._clock.stage_ms))
+
+    def _commit(self, plan: Plan, latents: Tensor, sight: Sight) -> Chunk:
+        with self._clock("steps" if self.cache.fuses else "clean"):
+            self._rollout.commit()
         # Before what may fail: the walk has gone on, whatever becomes of the memory.
-        first, self.frames = self.frames, self.frames + len(frames)
+        now = self._now
+        self._stand(plan)
+        self.frames += len(sight.frames)
         with self._clock("insert"):
             past = latents[0].float().cpu().numpy()
-            now = self._now - len(frames)
             if self.use is not MemoryUse.NONE:
-                footage = Footage(frames, depth, plan.poses, now, past)
+                footage = Footage(sight.frames, sight.depth, plan.poses, now, past)
                 self.memory.imagine(footage, plan.known)
         switches, self._receipts = self._receipts, ()
         stage_ms, self._clock.stage_ms = self._clock.stage_ms, {}
         return Chunk(
-            frames=frames,
-            depth=depth,
+            frames=sight.frames,
+            depth=sight.depth,
             poses=plan.poses,
+            first=sight.first,
+            stage_ms=stage_ms,
             remembered=plan.known,
             latents=latents[0],
-            first=first,
-            stage_ms=stage_ms,
             partitions=self.cache.occupancy(),
             evicted=self._lost + self.cache.evicted,
             policy=self.policy,

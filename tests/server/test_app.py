@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect as dial
 from websockets.exceptions import InvalidStatus
 
 from tests.server.guests import guest, live
-from worldrt.chunk import Chunk
+from worldrt.chunk import Chunk, Show
 from worldrt.client.stream import connect
 from worldrt.errors import ConfigError, ServerError
 from worldrt.geometry.trajectory import Step
@@ -222,10 +222,12 @@ def test_a_block_that_fails_ends_its_session_alone(
 ) -> None:
     drive = Session.drive
 
-    def stumble(session: Session, axes: NDArray[np.float64], step: Step | None = None) -> Chunk:
+    def stumble(
+        session: Session, axes: NDArray[np.float64], step: Step | None, show: Show
+    ) -> Chunk:
         if axes.any():
             raise ZeroDivisionError
-        return drive(session, axes, step)
+        return drive(session, axes, step, show)
 
     monkeypatch.setattr(Session, "drive", stumble)
 

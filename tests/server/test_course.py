@@ -10,7 +10,7 @@ from worldrt.memory.occupancy import Occupancy
 from worldrt.memory.slots import Region
 from worldrt.server.course import Course
 from worldrt.server.inputs import Latched
-from worldrt.server.seat import Made
+from worldrt.server.seat import Made, Seen
 
 CALM: dict[str, Any] = dict(lead_ms=40.0, dropped=3, spectators=2, rss_bytes=99)
 
@@ -18,12 +18,11 @@ CALM: dict[str, Any] = dict(lead_ms=40.0, dropped=3, spectators=2, rss_bytes=99)
 def made(index: int, began: float, done: float) -> Made:
     from dataclasses import replace
 
+    shown = replace(chunk(), partitions={Region.SINK: Occupancy(1, 12, 345)}, evicted=17)
     return Made(
-        chunk=replace(chunk(), partitions={Region.SINK: Occupancy(1, 12, 345)}, evicted=17),
-        latched=Latched(np.zeros((4, 4)), 0, 0, 0),
-        index=index,
-        began=began,
-        done=done,
+        chunk=shown,
+        seen=Seen(shown, Latched(np.zeros((4, 4)), 0, 0, 0), index, began, done - 0.001),
+        ended=done,
         points=5,
         keyframes=6,
         memory_bytes=7,
@@ -63,4 +62,4 @@ def test_it_keeps_one_block() -> None:
     course = Course(4)
     for index in range(100):
         course.add(made(index, index, index + 0.1))
-    assert course.newest is not None and course.newest.index == 99 and len(course._took) <= 32
+    assert course.newest is not None and course.newest.seen.index == 99 and len(course._took) <= 32

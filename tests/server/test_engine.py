@@ -17,13 +17,13 @@ class Fake:
     def __init__(self, name: str, made: list[str], due: float | None = None) -> None:
         self.name, self.made, self.when = name, made, due
         self.closed, self.failed = threading.Event(), threading.Event()
-        self.left, self.broken = 0, False
+        self.left, self.broken, self.shown = 0, False, 0
         self.pacer = SimpleNamespace(generated=lambda *_: None)
 
     def due(self, now: float) -> float | None:
         return self.when if self.left else None
 
-    def block(self) -> Any:
+    def block(self, there: Any) -> Any:
         if self.broken:
             raise ZeroDivisionError("no block")
         assert threading.current_thread().name == "model"
@@ -31,7 +31,11 @@ class Fake:
         self.made.append(self.name)
         assert self.when is not None
         self.when += 1.0
-        return SimpleNamespace(chunk=SimpleNamespace(frames=[0]), began=0.0, done=1.0)
+        there(SimpleNamespace(sight=SimpleNamespace(frames=[0]), began=0.0, done=1.0))
+        assert self.shown == len(self.made)
+
+    def show(self, seat: Any, seen: Any) -> None:
+        self.shown = len(self.made)
 
     def deliver(self, seat: Any, made: Any) -> None: ...
 

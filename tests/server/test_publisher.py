@@ -15,7 +15,7 @@ from worldrt.server.coding import Jpeg, Shot
 from worldrt.server.inputs import Latched
 from worldrt.server.mailbox import Mailbox
 from worldrt.server.publisher import Publisher
-from worldrt.server.seat import Made
+from worldrt.server.seat import Seen
 
 
 class Screen:
@@ -32,19 +32,10 @@ class Screen:
             self.heads.append(read_packet(out.packet).header)
 
 
-def made(index: int, seq: int = 0, ahead: float = 0.0) -> Made:
+def seen(index: int, seq: int = 0, ahead: float = 0.0) -> Seen:
     axes = np.zeros((4, 4))
     axes[:, 1] = ahead
-    return Made(
-        chunk=chunk(4, first=4 * index),
-        latched=Latched(axes, 0, seq, 0),
-        index=index,
-        began=0.0,
-        done=0.1,
-        points=0,
-        keyframes=0,
-        memory_bytes=0,
-    )
+    return Seen(chunk(4, first=4 * index), Latched(axes, 0, seq, 0), index, began=0.0, done=0.1)
 
 
 def publishing(
@@ -73,7 +64,7 @@ def test_blocks_come_in_order() -> None:
 
     async def work(publisher: Publisher, until: Callable[[int], Awaitable[None]]) -> None:
         for index in range(5):
-            publisher.publish(made(index), 1, 0)
+            publisher.publish(seen(index), 1, 0)
         await until(5)
 
     publishing([screen], work)
@@ -86,7 +77,7 @@ def test_a_change_of_what_is_held_is_flagged_and_a_heartbeat_is_not() -> None:
 
     async def work(publisher: Publisher, until: Callable[[int], Awaitable[None]]) -> None:
         for index, (seq, ahead) in enumerate([(0, 0.0), (3, 1.0), (4, 1.0), (4, 0.0), (5, 0.0)]):
-            publisher.publish(made(index, seq, ahead), 1, 0)
+            publisher.publish(seen(index, seq, ahead), 1, 0)
         await until(5)
 
     publishing([screen], work)
@@ -107,7 +98,7 @@ def test_each_block_is_coded_once_for_all_who_show_a_codec(
     screens[1].depth = True
 
     async def work(publisher: Publisher, until: Callable[[int], Awaitable[None]]) -> None:
-        publisher.publish(made(0), 1, 0)
+        publisher.publish(seen(0), 1, 0)
         await until(2)
 
     publishing(screens, work)
@@ -122,11 +113,11 @@ def test_who_comes_late_begins_with_a_key_frame() -> None:
     screens = [early]
 
     async def work(publisher: Publisher, until: Callable[[int], Awaitable[None]]) -> None:
-        publisher.publish(made(0), 1, 0)
+        publisher.publish(seen(0), 1, 0)
         await until(1)
         screens.append(late)
         publisher.repeat(late, 1, 0, 0.2)  # type: ignore[arg-type]
-        publisher.publish(made(1), 1, 0)
+        publisher.publish(seen(1), 1, 0)
         await until(3)
 
     publishing(screens, work)
@@ -140,8 +131,8 @@ def test_another_epoch_begins_with_a_key_frame_and_its_own_time() -> None:
     screen = Screen(Codec.H264)
 
     async def work(publisher: Publisher, until: Callable[[int], Awaitable[None]]) -> None:
-        publisher.publish(made(0), 1, 0)
-        publisher.publish(made(1), 2, 3)
+        publisher.publish(seen(0), 1, 0)
+        publisher.publish(seen(1), 2, 3)
         await until(2)
 
     publishing([screen], work)
@@ -154,11 +145,11 @@ def test_another_walk_repeats_nothing_of_the_one_before() -> None:
     screen = Screen()
 
     async def work(publisher: Publisher, until: Callable[[int], Awaitable[None]]) -> None:
-        publisher.publish(made(0), 1, 0)
+        publisher.publish(seen(0), 1, 0)
         await until(1)
         publisher.begin()
         publisher.repeat(screen, 2, 0, 0.2)  # type: ignore[arg-type]
-        publisher.publish(made(0), 2, 0)
+        publisher.publish(seen(0), 2, 0)
         await until(2)
 
     publishing([screen], work)

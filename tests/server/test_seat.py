@@ -12,7 +12,7 @@ from worldrt.memory.policy import SwitchMode
 from worldrt.protocol.requests import Input
 from worldrt.server.inputs import Inputs
 from worldrt.server.pacing import Pacer
-from worldrt.server.seat import Seat
+from worldrt.server.seat import Seat, Seen
 from worldrt.session import Session
 from worldrt.starts import Start
 from worldrt.world import World
@@ -35,7 +35,7 @@ class Held(Pacer):
 def seat(world: World, start: Start) -> Iterator[Seat]:
     session = Session(world, start)
     pacer = Held(world.config.fps, world.config.block_frames, 500)
-    one = Seat(session, Inputs(), pacer, None, None, lambda *_: None, lambda *_: None)
+    one = Seat(session, Inputs(), pacer, None, None, *[lambda *_: None] * 3)
     yield one
     one.close()
 
@@ -85,20 +85,25 @@ def test_a_block_obeys_what_is_held_when_it_begins(seat: Seat) -> None:
     import time
 
     seat.inputs.take(Input(seq=4, t_us=1, keys=128), time.monotonic())
-    made = seat.block()
-    assert made.latched.seq == 4 and made.latched.keys == 128
-    assert np.array_equal(made.latched.axes, [[0, 0, 1, 0]] * 4)
-    assert made.index == 0 and seat.blocks == 1
-    assert made.began < made.done
+    shown: list[Seen] = []
+    made = seat.block(lambda seen: (shown.append(seen), time.sleep(0.01)))
+    seen = made.seen
+    assert shown == [seen]
+    assert seen.latched.seq == 4 and seen.latched.keys == 128
+    assert np.array_equal(seen.latched.axes, [[0, 0, 1, 0]] * 4)
+    assert seen.index == 0 and seat.blocks == 1
+    assert seen.began < seen.done <= made.ended - 0.01
+    assert seen.sight.frames is made.chunk.frames
+    assert "clean" not in seen.sight.stage_ms and "clean" in made.chunk.stage_ms
     assert made.points > 0 and made.keyframes > 0 and made.memory_bytes > 0
-    assert seat.block().chunk.first == 4
+    assert seat.block(print).chunk.first == 4
 
 
 def test_switches_and_policies_hold_for_the_next_block(seat: Seat) -> None:
-    seat.block()
+    seat.block(print)
     assert seat.switch(SwitchMode.KEEP) == 1
     assert seat.use_policy("infinity") == 1
-    made = seat.block()
+    made = seat.block(print)
     assert [type(each).__name__ for each in made.chunk.switches] == ["Receipt", "PolicyReceipt"]
     assert seat.session.policy == "infinity"
 
@@ -110,9 +115,9 @@ def test_blocks_are_logged_and_the_log_ends_with_the_session(
     log = ActionLog(
         tmp_path / "a.actions.jsonl", header_of(session, world="tiny", start="room", seed=3)
     )
-    seat = Seat(session, Inputs(), Held(10, 4, 500), None, log, lambda *_: None, lambda *_: None)
+    seat = Seat(session, Inputs(), Held(10, 4, 500), None, log, *[lambda *_: None] * 3)
     for _ in range(2):
-        seat.note(seat.block())
+        seat.note(seat.block(print))
     seat.close()
     lines = log.path.read_text().splitlines()
     assert len(lines) == 4 and '"blocks":2' in lines[-1]

@@ -60,7 +60,7 @@ def _sides(seat: Seat, made: Made, epoch: int) -> list[Side]:
     world, camera = seat.session.world, seat.session.world.camera
     found = []
     frame = chunk.first + len(chunk.frames) - 1
-    head = {"flags": Flag.KEY, "epoch": epoch, "frame": frame, "chunk": made.index}
+    head = {"flags": Flag.KEY, "epoch": epoch, "frame": frame, "chunk": made.seen.index}
     floor = plan(places.map)
     if floor is not None:
         picture, notes = floor
@@ -74,6 +74,6 @@ def _sides(seat: Seat, made: Made, epoch: int) -> list[Side]:
         size = {"width": camera.width * len(notes.frames), "height": camera.height}
         found.append((Header(kind=Kind.RECALLED, **size, **head), picture, notes))
     return [
-        Side(head.kind, write_packet(Packet(header=head, picture=picture, notes=notes)), made.done)
+        Side(head.kind, write_packet(Packet(header=head, picture=picture, notes=notes)), made.ended)
         for head, picture, notes in found
     ]

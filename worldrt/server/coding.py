@@ -13,7 +13,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import Colorspace, Interpolation
 from numpy.typing import NDArray
 
-from worldrt.chunk import Chunk
+from worldrt.chunk import Sight
 from worldrt.geometry.camera import Camera
 from worldrt.geometry.se3 import quaternion
 from worldrt.protocol.packets import DIOPTRE, Coding, Flag, Header, Packet, View, write_packet
@@ -146,26 +146,26 @@ class Telling(NamedTuple):
 
 
 def shots(
-    chunk: Chunk, camera: Camera, told: Telling, coder: Coder, key: bool, depth: bool
+    sight: Sight, camera: Camera, told: Telling, coder: Coder, key: bool, depth: bool
 ) -> Iterator[Coded]:
     """Code a chunk frame by frame.
 
     Args:
-        chunk: the frames.
+        sight: the frames.
         camera: that they were seen with.
         told: what their headers say.
         coder: of this walk.
         key: the first must show without those before it.
         depth: put the depth beside each as well.
     """
-    count = len(chunk.frames)
-    spins, fov = quaternion(chunk.poses), vertical_fov(camera)
-    decode = chunk.stage_ms.get("decode", 0.0)
+    count = len(sight.frames)
+    spins, fov = quaternion(sight.poses), vertical_fov(camera)
+    decode = sight.stage_ms.get("decode", 0.0)
     began = time.perf_counter()
     for index in range(count):
-        picture, whole = coder(chunk.frames[index], key and index == 0)
+        picture, whole = coder(sight.frames[index], key and index == 0)
         coded = time.perf_counter() - began
-        frame = chunk.first + index
+        frame = sight.first + index
         flags = Flag.KEY if whole else Flag(0)
         flags |= Flag.LAST if index == count - 1 else Flag(0)
         flags |= Flag.CUTOVER if told.cutover and index == 0 else Flag(0)
@@ -181,15 +181,15 @@ def shots(
             width=camera.width,
             height=camera.height,
             pts_us=round(1e6 * (frame - told.first) / told.fps),
-            generate_ms=round(chunk.block_ms - decode),
+            generate_ms=round(sight.block_ms - decode),
             decode_ms=round(decode),
             encode_ms=round(1000 * coded),
         )
-        view = View(tuple(spins[index]), tuple(chunk.poses[index, :3, 3]), fov)
+        view = View(tuple(spins[index]), tuple(sight.poses[index, :3, 3]), fov)
         packet = Packet(header=header, picture=picture, pose=view)
         plain = deep = Shot(write_packet(packet), whole, told.done + coded)
         if depth:
-            deeper = replace(packet, depth=nearness(chunk.depth[index]))
+            deeper = replace(packet, depth=nearness(sight.depth[index]))
             deep = plain._replace(packet=write_packet(deeper))
         yield Coded(plain, deep)
 

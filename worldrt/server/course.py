@@ -27,8 +27,8 @@ class Course:
     def add(self, made: Made) -> None:
         """A block is there."""
         self.newest = made
-        self._took.append(made.done - made.began)
-        self._done.append(made.done)
+        self._took.append(made.ended - made.seen.began)
+        self._done.append(made.ended)
 
     def coded(self, seconds: float) -> None:
         """A block's pictures are there."""
@@ -49,7 +49,7 @@ class Course:
         chunk = made.chunk
         lasted = max(now, self._done[-1]) - self._done[0]
         return Stats(
-            chunk=made.index,
+            chunk=made.seen.index,
             fps=(len(self._done) - 1) * self._block / lasted if lasted else 0.0,
             capacity_fps=len(self._took) * self._block / sum(self._took),
             stage_ms={**chunk.stage_ms, "encode": self._encode_ms},

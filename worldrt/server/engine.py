@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import torch
 
-from worldrt.server.seat import Seat
+from worldrt.server.seat import Seat, Seen
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -113,9 +113,7 @@ class Engine:
 
     def _block(self, seat: Seat) -> None:
         try:
-            made = seat.block()
-            with self._changed:
-                seat.pacer.generated(len(made.chunk.frames), made.done - made.began, made.done)
+            made = seat.block(partial(self._seen, seat))
             seat.deliver(seat, made)
             seat.note(made)
         except Exception as error:
@@ -124,3 +122,8 @@ class Engine:
                 if seat in self._seats:
                     self._seats.remove(seat)
             seat.fail(seat, error)
+
+    def _seen(self, seat: Seat, seen: Seen) -> None:
+        with self._changed:
+            seat.pacer.generated(len(seen.sight.frames), seen.done - seen.began, seen.done)
+        seat.show(seat, seen)

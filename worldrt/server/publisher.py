@@ -12,13 +12,13 @@ from worldrt.geometry.camera import Camera
 from worldrt.protocol.terms import Codec
 from worldrt.server.coding import Coded, Coder, Telling, coder, shots
 from worldrt.server.link import Link
-from worldrt.server.seat import Made
+from worldrt.server.seat import Seen
 
 
 class _Order(NamedTuple):
     """A block and what its headers say; `only`: the newest frame again, for one who has come."""
 
-    made: Made
+    seen: Seen
     told: Telling
     only: Link | None
 
@@ -59,39 +59,39 @@ class Publisher:
             self._orders.get_nowait()
         self._newest = None
 
-    def publish(self, made: Made, epoch: int, first: int) -> None:
+    def publish(self, seen: Seen, epoch: int, first: int) -> None:
         """Send a block.
 
         Args:
-            made: the block.
+            seen: the block.
             epoch: that its frames belong to.
             first: frame of the epoch that has the time 0.
         """
         before = self._newest
-        newer = made.latched.seq > (before.made.latched.seq if before else 0)
+        newer = seen.latched.seq > (before.seen.latched.seq if before else 0)
         cutover = newer and (
-            before is None or not np.array_equal(made.latched.axes, before.made.latched.axes)
+            before is None or not np.array_equal(seen.latched.axes, before.seen.latched.axes)
         )
-        told = Telling(epoch, first, self._fps, made.index, made.latched.seq, cutover, made.done)
-        self._newest = _Order(made, told, None)
+        told = Telling(epoch, first, self._fps, seen.index, seen.latched.seq, cutover, seen.done)
+        self._newest = _Order(seen, told, None)
         self._orders.put_nowait(self._newest)
 
     def repeat(self, link: Link, epoch: int, first: int, now: float) -> None:
         """Send the newest frame once more, to one who has come."""
         if self._newest is None:
             return
-        made, told, _ = self._newest
-        chunk = made.chunk
-        last = slice(len(chunk.frames) - 1, None)
-        chunk = replace(
-            chunk,
-            frames=chunk.frames[last],
-            depth=chunk.depth[last],
-            poses=chunk.poses[last],
-            first=chunk.first + last.start,
+        seen, told, _ = self._newest
+        sight = seen.sight
+        last = slice(len(sight.frames) - 1, None)
+        sight = replace(
+            sight,
+            frames=sight.frames[last],
+            depth=sight.depth[last],
+            poses=sight.poses[last],
+            first=sight.first + last.start,
         )
         told = told._replace(epoch=epoch, first=first, cutover=False, done=now)
-        self._orders.put_nowait(_Order(replace(made, chunk=chunk), told, link))
+        self._orders.put_nowait(_Order(replace(seen, sight=sight), told, link))
 
     def close(self) -> None:
         """Stop; what waits is not sent."""
@@ -128,9 +128,8 @@ class Publisher:
                 link.show(coded.deep if link.depth else coded.plain)
 
         def work() -> float:
-            chunk = order.made.chunk
-            spent = 0.0
-            for coded in shots(chunk, self._camera, order.told, coder, fresh, deep):
+            spent, sight = 0.0, order.seen.sight
+            for coded in shots(sight, self._camera, order.told, coder, fresh, deep):
                 self._loop.call_soon_threadsafe(show, coded)
                 spent = coded.plain.since - order.told.done
             return spent

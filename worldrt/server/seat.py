@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worldrt.actions import ActionLog
-from worldrt.chunk import Chunk
+from worldrt.chunk import Chunk, Sight
 from worldrt.geometry.trajectory import Step
 from worldrt.memory.policy import SwitchMode
 from worldrt.server.inputs import Inputs, Latched
@@ -14,15 +14,26 @@ from worldrt.session import Session
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A block as it left the model thread; times in seconds of the monotonic clock."""
+class Seen:
+    """What a block shows, before its clean pass; times in seconds of the monotonic clock."""
 
-    chunk: Chunk
+    sight: Sight
     latched: Latched
     index: int
     """Of the block in its walk, from 0."""
     began: float
     done: float
+    """When its frames were there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A block once it is in cache and memory."""
+
+    chunk: Chunk
+    seen: Seen
+    ended: float
+    """When the model thread was done with it."""
     points: int
     keyframes: int
     memory_bytes: int
@@ -37,6 +48,7 @@ class Seat:
         pacer: when the next block is due; guarded by the engine's lock.
         walls: where keys can't lead; None: they lead everywhere.
         log: of its actions; None: none is written.
+        show: takes the seat and what each block shows, on the model thread.
         deliver: takes the seat and each block, on the model thread.
         fail: told the seat and why no further block will come, on the model thread.
     """
@@ -48,11 +60,12 @@ class Seat:
         pacer: Pacer,
         walls: Step | None,
         log: ActionLog | None,
+        show: Callable[["Seat", Seen], object],
         deliver: Callable[["Seat", Made], object],
         fail: Callable[["Seat", Exception], object],
     ) -> None:
         self.session, self.inputs, self.pacer = session, inputs, pacer
-        self.deliver, self.fail = deliver, fail
+        self.show, self.deliver, self.fail = show, deliver, fail
         self.blocks = 0
         """Blocks made so far: index of the next."""
         self._walls, self._log = walls, log
@@ -83,22 +96,29 @@ class Seat:
             return due
         return now if self._stepping and due is not None else None
 
-    def block(self) -> Made:
-        """Make the next block with what is held now."""
+    def block(self, there: Callable[[Seen], object]) -> Made:
+        """Make the next block with what is held now.
+
+        Args:
+            there: called as soon as its frames are there.
+        """
         self._stepping = False
         config = self.session.world.config
         began = time.monotonic()
         latched = self.inputs.latch(began, config.block_frames, config.motion)
-        chunk = self.session.drive(latched.axes, self._walls)
-        done = time.monotonic()
         index, self.blocks = self.blocks, self.blocks + 1
+        found: list[Seen] = []
+
+        def show(sight: Sight) -> None:
+            found.append(Seen(sight, latched, index, began, time.monotonic()))
+            there(found[0])
+
+        chunk = self.session.drive(latched.axes, self._walls, show)
         places = self.session.places
         return Made(
             chunk=chunk,
-            latched=latched,
-            index=index,
-            began=began,
-            done=done,
+            seen=found[0],
+            ended=time.monotonic(),
             # Read beside the writer, not after it: a figure for a person may be a frame old.
             points=len(places.map.points) if places else 0,
             keyframes=len(places.map.keyframes) if places else 0,
@@ -117,7 +137,7 @@ class Seat:
     def note(self, made: Made) -> None:
         """Put a block into the log of actions."""
         if self._log is not None:
-            latched = made.latched
+            latched = made.seen.latched
             self._log.add(made.chunk, latched.axes, latched.keys, latched.seq)
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from worldrt.server.link import Leave, Link, micros
 from worldrt.server.pacing import Pacer
 from worldrt.server.progress import Progress
 from worldrt.server.publisher import Publisher
-from worldrt.server.seat import Made, Seat
+from worldrt.server.seat import Made, Seat, Seen
 
 log = logging.getLogger(__name__)
 LEAD_MS = 500
@@ -221,6 +221,7 @@ class Walk:
             Pacer(info.fps, info.block_frames, self._lead_ms),
             None if house.serving.through_walls else opened.session.walls,
             log,
+            partial(self._loop.call_soon_threadsafe, self._seen),
             partial(self._loop.call_soon_threadsafe, self._made),
             partial(self._loop.call_soon_threadsafe, self._failed),
         )
@@ -267,25 +268,28 @@ class Walk:
         )
         self._publisher.repeat(link, self.epoch, self._first, time.monotonic())
 
-    def _made(self, seat: Seat, made: Made) -> None:
+    def _seen(self, seat: Seat, seen: Seen) -> None:
         if seat is not self.seat:
             return
-        self._frames = made.chunk.first + len(made.chunk.frames)
-        self._house.metrics.count(made.chunk)
-        self._course.add(made)
-        self.films.add(made.chunk.frames)
-        self._publisher.publish(made, self.epoch, self._first)
-        if self.driver is not None and made.latched.seq > self._applied:
-            self._applied = made.latched.seq
+        self._frames = seen.sight.first + len(seen.sight.frames)
+        self.films.add(seen.sight.frames)
+        self._publisher.publish(seen, self.epoch, self._first)
+        if self.driver is not None and seen.latched.seq > self._applied:
+            self._applied = seen.latched.seq
             self.driver.tell(
                 replies.Applied(
-                    seq=made.latched.seq,
-                    chunk=made.index,
-                    received_us=made.latched.received_us,
-                    latched_us=micros(made.began),
-                    done_us=micros(made.done),
+                    seq=seen.latched.seq,
+                    chunk=seen.index,
+                    received_us=seen.latched.received_us,
+                    latched_us=micros(seen.began),
+                    done_us=micros(seen.done),
                 )
             )
+
+    def _made(self, seat: Seat, made: Made) -> None:
+        if seat is self.seat:
+            self._house.metrics.count(made.chunk)
+            self._course.add(made)
 
     def _failed(self, seat: Seat, error: Exception) -> None:
         if seat is self.seat:
