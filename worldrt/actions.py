@@ -73,6 +73,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     through_walls: bool
     """Whether keys led through walls; the poses tell where they led."""
     steps: Count
+    dtype: str = "fp32"
+    """What the transformer was computed in, see `World.load`."""
     fps: float
     block_frames: Annotated[int, Meta(ge=1, le=1024)]
     camera: CameraConfig
@@ -156,6 +158,7 @@ def header_of(
         retrieval=retrieval,
         through_walls=through_walls,
         steps=session.steps,
+        dtype=session.world.dtype_name,
         fps=config.fps,
         block_frames=config.block_frames,
         camera=config.camera,

@@ -70,6 +70,9 @@ class Render:
     """Real frames, 0 to 96, that are remembered before the walk: a look around."""
     seed: int = 0
     """Of the noise; the same seed and path give the same video."""
+    dtype: str = "fp32"
+    """What the transformer is computed in: fp32, bf16, or auto, which is bf16 where this machine
+    multiplies it faster."""
     policy: str | None = None
     """Cache policy, NAME or NAME:key=value,...; see `worldrt policies`. Default: the world's."""
     steps: int | None = None

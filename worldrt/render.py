@@ -51,6 +51,7 @@ class Order:
         context_frames: real frames before the one that the walk begins at.
         seed: of the noise.
         steps: of the sampler, see `steps_of`; None: the world's own.
+        dtype: see `World.load`.
         switch: changes of scene, see `read_schedule`.
         memory: what the spatial memory tells a block; None: the world's own way.
         retrieval: how past frames are found, see `memory.retrieval.find`; None: the world's way.
@@ -72,6 +73,7 @@ class Order:
     seed: int
     policy: str | None
     steps: int | None
+    dtype: str
     switch: str
     memory: MemoryUse | None
     retrieval: str | None
@@ -103,7 +105,7 @@ def render(order: Order) -> Report:
         )
     check_file(order.json, "the figures")
     check_file(order.log, "the action log")
-    world = World.load(order.world)
+    world = World.load(order.world, order.dtype)
     config = world.config
     frames = max(1, round(order.seconds * config.fps)) if order.seconds else None
     policy = world.policy(order.policy or config.policy)

@@ -66,7 +66,7 @@ def replay(again: Again) -> tuple[Report, tuple[str, ...]]:
     log = Transcript(again.log)
     header = log.header
     check(log.blocks > 0, f"{log.path} holds 0 blocks, a video needs at least 1; walk first.")
-    world = World.load(again.world or header.world)
+    world = World.load(again.world or header.world, header.dtype)
     _check_world(log, world)
     if again.policy:
         policy = world.policy(again.policy)

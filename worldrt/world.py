@@ -27,6 +27,8 @@ from worldrt.packing import packed_tokens
 from worldrt.starts import Start, open_start
 
 MANIFEST = "world.toml"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+"""What a transformer can be computed in."""
 
 
 class World:
@@ -55,27 +57,29 @@ class World:
         self.camera = Camera.centred(config.camera)
 
     @classmethod
-    def load(cls, name: str, dtype: torch.dtype = torch.float32) -> "World":
+    def load(cls, name: str, dtype: str = "fp32") -> "World":
         """Load a shipped world by name, or any by its folder.
 
         Args:
             name: `maze`, or a path to a folder with `world.toml`, `model.safetensors` and
                 `codec.safetensors`, and `packer.safetensors` where `world.toml` has a `[packer]`.
-            dtype: of the transformer's weights, activations and keys; latents, codec and packer
-                are float32 always.
+            dtype: of the transformer's weights, activations and keys: fp32, bf16, or auto, which is
+                bf16 where this machine multiplies it faster. Latents, codec and packer are float32
+                always.
 
         Raises:
-            ConfigError: no such world, or its numbers make no sense.
+            ConfigError: no such world or dtype, or its numbers make no sense.
             InputError: a file of its weights is missing.
             CheckpointError: its weights are damaged or of another shape.
         """
+        kind = find_dtype(dtype)
         folder = find_world(name)
         config = load(folder / MANIFEST, WorldConfig)
         _check_conditions(config)
         model = Transformer(config.model)
         path = folder / "model.safetensors"
         load_strict(model, read_tensors(path), path)
-        model.to(dtype)
+        model.to(kind)
         codec = build(config.codec)
         path = folder / "codec.safetensors"
         load_strict(codec, read_tensors(path), path)
@@ -171,6 +175,26 @@ class World:
     def dtype(self) -> torch.dtype:
         """Of the transformer's weights, activations and keys."""
         return next(self.model.parameters()).dtype
+
+    @property
+    def dtype_name(self) -> str:
+        """Its name in DTYPES."""
+        return next(name for name, kind in DTYPES.items() if kind is self.dtype)
+
+
+def find_dtype(name: str) -> torch.dtype:
+    """The dtype of a name in DTYPES, or of `auto`.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    if name == "auto":
+        # The instructions that torch's matrix products use; torch tells of them nowhere else.
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return torch.bfloat16 if fast else torch.float32
+    if name not in DTYPES:
+        raise ConfigError.unknown("dtype", name, [*DTYPES, "auto"])
+    return DTYPES[name]
 
 
 def shipped() -> Iterator[Path]:

@@ -70,6 +70,7 @@ def order(world_folder: Path, tmp_path: Path) -> Order:
         seed=1,
         policy=None,
         steps=None,
+        dtype="fp32",
         switch="",
         memory=None,
         retrieval=None,

@@ -51,6 +51,15 @@ def live(world: World, folder: Path, path: Path, use: MemoryUse | None = None) -
     return path.read_text().splitlines()
 
 
+def test_a_log_is_replayed_in_the_precision_that_it_was_walked_in(
+    again: Again, world_folder: Path
+) -> None:
+    live(World.load(str(world_folder), "bf16"), world_folder, again.log)
+    assert Transcript(again.log).header.dtype == "bf16"
+    _, remarks = replay(again)
+    assert SAME in remarks
+
+
 @pytest.fixture(params=[MemoryUse.SPLAT, MemoryUse.BOTH, MemoryUse.NONE])
 def use(request: pytest.FixtureRequest) -> MemoryUse:
     return request.param

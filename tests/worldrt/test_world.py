@@ -25,14 +25,14 @@ from worldrt.errors import (
     UnexpectedTensor,
     WorldrtError,
 )
-from worldrt.geometry.keys import parse_keys
+from worldrt.geometry.keys import Keys, parse_keys
 from worldrt.memory.learned import LearnedPacker
 from worldrt.memory.packed import Packed
 from worldrt.memory.slots import Region
 from worldrt.memory.spatial.frame import Frame
 from worldrt.session import Session
 from worldrt.starts import Start
-from worldrt.world import World, find_world, shipped
+from worldrt.world import DTYPES, World, find_dtype, find_world, shipped
 
 
 def test_loaded_world_says_its_numbers(world: World, world_folder: Path) -> None:
@@ -296,3 +296,39 @@ def test_a_world_without_a_packer_refuses_the_learned_one(world: World) -> None:
         "World 'tiny' has no learned packer; say packer=pooled, or train one with "
         "`worldrt train packer`."
     )
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_a_world_in_either_precision(world_folder: Path, start: Start, name: str) -> None:
+    world = World.load(str(world_folder), name)
+    assert world.dtype is DTYPES[name] and world.dtype_name == name
+    assert world.model.patch.weight.dtype is DTYPES[name]
+    session = Session(world, start, seed=1)
+    chunk = session.step([Keys.W] * world.config.block_frames)
+    assert chunk.latents.dtype is torch.float32 and chunk.frames.dtype == np.uint8
+    assert chunk.latents.isfinite().all()
+    session.close()
+
+
+@pytest.mark.parametrize("policy", ["infinity", "pack:packer=pooled", "window:codec=int8"])
+def test_half_the_precision_shows_the_same(world_folder: Path, start: Start, policy: str) -> None:
+    """Also where keys move, are packed or lie in codes; and its cache is smaller but for codes."""
+    shown, bytes_ = [], []
+    for name in DTYPES:
+        with Session(World.load(str(world_folder), name), start, policy=policy) as session:
+            chunks = list(session.stream([Keys.W] * 20))
+            shown.append(np.concatenate([chunk.frames for chunk in chunks]).astype(float))
+            bytes_.append(session.cache.nbytes)
+    error = np.abs(shown[0] - shown[1]).mean()
+    assert 0 < error < 2, "of 255 levels"
+    assert bytes_[1] < bytes_[0] or "codec" in policy
+
+
+def test_the_fastest_precision_is_one_of_them() -> None:
+    assert find_dtype("auto") in DTYPES.values()
+
+
+def test_an_unknown_precision() -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_dtype("int3")
+    assert str(caught.value) == ("Unknown dtype 'int3': choose one of auto, bf16, fp32.")

@@ -199,7 +199,7 @@ class BenchSpeed:
     steps: int = 4
     """Denoising steps of a model; the clean pass comes on top."""
     dtype: str = "fp32"
-    """Of a model: fp32 or bf16."""
+    """What the transformer is computed in: fp32, bf16 or auto."""
     device: str | None = None
     """cpu or cuda; default: cuda where there is one."""
     blocks: int = 20

@@ -52,6 +52,9 @@ class Serve:
     """Seconds without a key after which a session ends."""
     lifetime_s: float = 7200.0
     """Seconds after which a session ends in any case."""
+    dtype: str = "auto"
+    """What the transformer is computed in: fp32, bf16, or auto, which is bf16 where this machine
+    multiplies it faster."""
     logs: Path = LOGS
     """Folder of the action logs, for `worldrt replay`."""
 
@@ -75,6 +78,7 @@ class Serve:
             through_walls=self.through_walls,
             idle_s=self.idle_s,
             lifetime_s=self.lifetime_s,
+            dtype=self.dtype,
             logs=self.logs,
         )
         asked = " (clients are asked for the token)" if self.token else ""

@@ -45,6 +45,7 @@ class Serving:
         record_s: seconds of a recording, at most.
         seed: of the walk that is prepared before anybody asks.
         threads: of torch.
+        dtype: see `World.load`.
         logs: folder of the action logs; None: none are written.
     """
 
@@ -66,6 +67,7 @@ class Serving:
     record_s: float = 300.0
     seed: int = 0
     threads: int = 1
+    dtype: str = "auto"
     logs: Path | None = None
 
     @property
@@ -116,7 +118,7 @@ async def load(serving: Serving, engine: Engine) -> Loaded:
     Raises:
         WorldrtError: as `World.load`, or the world's own policy does not stay bounded.
     """
-    world = await asyncio.to_thread(World.load, serving.world)
+    world = await asyncio.to_thread(World.load, serving.world, serving.dtype)
     starts = offered(world, serving.start)
     opener = Opener(
         engine,

@@ -66,7 +66,7 @@ def test_a_world_is_measured(world_folder: Path) -> None:
     "change, kind, sentence",
     [
         ({"blocks": 2}, ConfigError, "2 blocks can't be timed; ask for 3 to 1000."),
-        ({"dtype": "fp8"}, ConfigError, "Unknown dtype 'fp8': choose one of bf16, fp32."),
+        ({"dtype": "fp8"}, ConfigError, "Unknown dtype 'fp8': choose one of auto, bf16, fp32."),
         ({"device": "disk"}, ConfigError, "Unknown device 'disk': choose one of cpu, cuda."),
         (
             {"out": Path("/nowhere/at/all.json")},

@@ -23,9 +23,8 @@ from worldrt.config import check
 from worldrt.doctor import Machine
 from worldrt.doctor import measure as measure_machine
 from worldrt.errors import BackendUnavailable, ConfigError, OutputError
-from worldrt.world import World
+from worldrt.world import World, find_dtype
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 INCLUDES = (
     "all passes of the transformer (steps and clean pass), the cache and its policy; "
     "conditions, prompt, memory and decoder are not included"
@@ -43,7 +42,7 @@ class Order:
         policy: of the cache; None: the world's, or a window of `context` frames.
         context: latent frames of a model's window.
         steps: of a model.
-        dtype: of DTYPES.
+        dtype: see `World.load`.
         device: `cpu`, `cuda`, or None: cuda where there is one.
         blocks: that are timed, 3 to 1000.
         plain: whether the plain loop is measured beside it.
@@ -157,15 +156,13 @@ def _subject(order: Order) -> Subject:
     if name == "cuda" and not torch.cuda.is_available():
         raise BackendUnavailable("CUDA", "say --device cpu, or run where a GPU is")
     if order.world is not None:
-        return world_subject(World.load(order.world), order.policy)
-    if order.dtype not in DTYPES:
-        raise ConfigError.unknown("dtype", order.dtype, DTYPES)
+        return world_subject(World.load(order.world, order.dtype), order.policy)
     return random_subject(
         order.model,
         order.size,
         policy=order.policy or f"window:sink=0,recent={order.context}",
         steps=order.steps,
-        dtype=DTYPES[order.dtype],
+        dtype=find_dtype(order.dtype),
         device=torch.device(name),
     )
 
