@@ -5,7 +5,7 @@ import { identity } from "./rigid.js";
 import { CURVED, FRAGMENT, LINEAR, NEAREST, VERTEX } from "./shaders.js";
 
 /** Milliseconds that a drawing may take; a slow machine draws fewer pixels and scales them up. */
-const BUDGET = 7;
+const BUDGET = 3;
 /** Pixels that it draws at least for each of the frame's. */
 const LEAST = 4;
 /** How much larger than the screen is wide the frame is shown on one that stands upright. */

@@ -62,6 +62,6 @@ export class Timeline {
     pen.stroke();
     pen.fillStyle = "rgb(255 255 255 / 60%)";
     pen.font = "10px system-ui, sans-serif";
-    pen.fillText(`a block is shown for ${Math.round(this.period)} ms`, 2, line - 4);
+    pen.fillText(`a block is shown for ${Math.round(this.period)} ms`, 2, line + 11);
   }
 }
