@@ -75,6 +75,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     steps: Count
     dtype: str = "fp32"
     """What the transformer was computed in, see `World.load`."""
+    threads: Annotated[int, Meta(ge=1, le=4096)] = 1
+    """Of torch, inside an operation: they say in which order sums are taken."""
     fps: float
     block_frames: Annotated[int, Meta(ge=1, le=1024)]
     camera: CameraConfig
@@ -142,8 +144,12 @@ def header_of(
     load_memory: Path | None = None,
     retrieval: str | None = None,
     through_walls: bool = False,
+    threads: int | None = None,
 ) -> Header:
-    """The header of a session that has just begun; the arguments are what it was made with."""
+    """The header of a session that has just begun; the arguments are what it was made with.
+
+    `threads` are those of torch on the thread that walks; None: this one.
+    """
     config = session.world.config
     return Header(
         world=world,
@@ -159,6 +165,7 @@ def header_of(
         through_walls=through_walls,
         steps=session.steps,
         dtype=session.world.dtype_name,
+        threads=torch.get_num_threads() if threads is None else threads,
         fps=config.fps,
         block_frames=config.block_frames,
         camera=config.camera,
@@ -297,9 +304,12 @@ def keep_newest(folder: Path, most: int) -> None:
         folder: files whose names don't end in SUFFIX are left alone.
         most: 0 or more.
     """
-    logs = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    for path in logs[: max(0, len(logs) - most)]:
-        path.unlink()
+    logs: list[tuple[int, str, Path]] = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        with suppress(FileNotFoundError):  # another process keeps order here, too
+            logs.append((path.stat().st_mtime_ns, path.name, path))
+    for _, _, path in sorted(logs)[: max(0, len(logs) - most)]:
+        path.unlink(missing_ok=True)
 
 
 def _refusal(path: Path, error: OSError) -> OutputError:

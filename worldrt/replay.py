@@ -66,6 +66,7 @@ def replay(again: Again) -> tuple[Report, tuple[str, ...]]:
     log = Transcript(again.log)
     header = log.header
     check(log.blocks > 0, f"{log.path} holds 0 blocks, a video needs at least 1; walk first.")
+    torch.set_num_threads(header.threads)
     world = World.load(again.world or header.world, header.dtype)
     _check_world(log, world)
     if again.policy:

@@ -33,6 +33,9 @@ from worldrt.sampler import steps_of
 from worldrt.starts import Start
 from worldrt.world import World
 
+MOST_CHANGES = 64
+"""Switches and changes of policy that may wait for one block."""
+
 
 class Session:
     """A walk through a world.
@@ -164,10 +167,12 @@ class Session:
             mode: what becomes of the cache; one that the policy supports.
 
         Raises:
-            ConfigError: the policy does not support it; nothing has changed.
+            ConfigError: the policy does not support it, or too many changes wait for a block;
+                nothing has changed.
             SessionClosed: after `close`.
         """
         self._check_open()
+        self._check_changes()
         with self._clock("clean"):
             receipt = self._rollout.switch(mode, note=self._note)
         self._receipts += (receipt,)
@@ -184,11 +189,12 @@ class Session:
             policy: `NAME` or `NAME:key=value,...`.
 
         Raises:
-            ConfigError: unknown policy or option; nothing has changed.
+            ConfigError: unknown policy or option, or too many changes wait; nothing has changed.
             CacheError: there is no room for its cache beside the one that it replaces; likewise.
             SessionClosed: after `close`.
         """
         self._check_open()
+        self._check_changes()
         receipt = PolicyReceipt(policy, self._rollout.blocks)
         wanted = self.world.policy(policy)
         if wanted == self.cache.policy:
@@ -309,6 +315,13 @@ class Session:
     def _check_open(self) -> None:
         if not self._open:
             raise SessionClosed("The session is closed; open another one.")
+
+    def _check_changes(self) -> None:
+        most = MOST_CHANGES
+        check(
+            len(self._receipts) < most,
+            f"{most} changes wait for a block already, at most {most} may; generate one first.",
+        )
 
     def _stand(self, plan: Plan) -> None:
         """The camera stands where the block ends."""

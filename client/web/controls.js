@@ -54,7 +54,10 @@ export class Controls {
 
   listen() {
     addEventListener("keydown", (event) => this.keyDown(event));
-    addEventListener("keyup", (event) => this.up(event.code, event));
+    addEventListener("keyup", (event) => {
+      this.up(event.code, event);
+      if (event.key === "Meta") this.release(); // macOS tells of no key that goes up beside it
+    });
     addEventListener("blur", () => this.release());
     addEventListener("pagehide", () => this.release());
     document.addEventListener("visibilitychange", () => document.hidden && this.release());

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from worldrt.server import app as module
 from worldrt.server.app import App, running
 from worldrt.server.house import Serving
 from worldrt.session import Session
+from worldrt.world import World
 
 
 def ws(app: App) -> str:
@@ -303,3 +305,27 @@ def test_a_signal_says_farewell_and_exits_with_0(world_folder: Path) -> None:
 
         asyncio.run(work())
         assert server.wait(20) == 0
+
+
+def test_who_leaves_while_the_world_loads_takes_no_place(
+    world_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads, may = World.load, threading.Event()
+
+    def slow(*arguments: str) -> World:
+        may.wait(20)
+        return loads(*arguments)
+
+    monkeypatch.setattr(World, "load", slow)
+
+    async def work(app: App) -> None:
+        async with guest(app) as one:
+            await one.hear(replies.Loading)
+        async with guest(app) as two:
+            await two.hear(replies.Loading)
+            await asyncio.sleep(0.2)
+            may.set()
+            await two.begin()
+            assert not any(isinstance(each, replies.Queue) for each in two.messages)
+
+    live(work, world_folder)

@@ -11,7 +11,7 @@ from tests.server.guests import Guest, guest, live
 from worldrt.geometry.camera import Camera
 from worldrt.protocol import replies, requests
 from worldrt.protocol.packets import DIOPTRE, Coding, Flag
-from worldrt.protocol.terms import Close, Codec, Delivery, State
+from worldrt.protocol.terms import KEYMAP, Close, Codec, Delivery, State
 from worldrt.server.app import App
 
 
@@ -133,8 +133,10 @@ def test_h264_is_sent_to_who_shows_it_and_to_nobody_else(world_folder: Path) -> 
             while (packet := (await one.walk(1))[0]).header.coding is Coding.JPEG:
                 pass
             assert Flag.KEY in packet.header.flags and packet.picture.startswith(b"\0\0\0\1")
-            following = await one.walk(7)
-            assert not any(Flag.KEY in each.header.flags for each in following)
+            # The newest frame again, then a key frame and those that hang on it.
+            following = await one.walk(8)
+            keys = [Flag.KEY in each.header.flags for each in following]
+            assert keys == [True] + [False] * 7
         async with guest(app) as two:
             await two.say(requests.Settings(codec=Codec.H264))
             assert (await two.begin()).codec is Codec.JPEG
@@ -214,3 +216,63 @@ def test_the_view_of_a_camera() -> None:
 
     camera = Camera(width=10, height=20, fx=5.0, fy=10.0, cx=5.0, cy=10.0)
     assert math.isclose(vertical_fov(camera), math.pi / 2)
+
+
+def test_one_change_at_a_time(world_folder: Path) -> None:
+    """The model thread makes blocks for others as well."""
+
+    async def work(app: App) -> None:
+        async with guest(app) as one:
+            await one.begin()
+            await one.walk(4)
+            count = 40
+            names = ("window", "infinity")
+            await one.say(*(requests.Policy(id=id, name=names[id % 2]) for id in range(count)))
+            last = [await one.hear(replies.Receipt, _decided) for _ in range(count)]
+            states = {receipt.state for receipt in last}
+            assert states == {State.APPLIED, State.REFUSED}
+            why = {receipt.why for receipt in last if receipt.state is State.REFUSED}
+            assert why == {"Another change is under way; ask again when it is done."}
+            assert (await one.walk(8))[-1].header.frame > 8
+
+    live(work, world_folder)
+
+
+def _decided(receipt: replies.Receipt) -> bool:
+    return receipt.state is not State.RECEIVED
+
+
+def test_taps_of_a_pause_are_not_walked_after_it(world_folder: Path) -> None:
+    async def work(app: App) -> None:
+        async with guest(app) as one:
+            await one.begin()
+            await one.walk(4)
+            await one.say(requests.Pause(paused=True))
+            await one.hear(replies.Paused)
+            await one.say(
+                requests.Input(seq=1, t_us=1, keys=KEYMAP["W"], look=(60.0, 0.0)),
+                requests.Input(seq=2, t_us=2, look=(60.0, 0.0)),
+                requests.Pause(paused=False),
+            )
+            poses = [each.pose for each in await one.walk(12)]
+            assert len({pose for pose in poses if pose is not None}) == 1
+
+    live(work, world_folder)
+
+
+def test_a_recording_is_for_the_one_who_drives(world_folder: Path) -> None:
+    async def work(app: App) -> None:
+        async with guest(app) as one:
+            watch = (await one.hear(replies.Welcome)).watch
+            await one.begin()
+            async with guest(app, watch=watch) as two:
+                await two.hear(replies.Ready)
+                await one.say(requests.Record(on=True))
+                await one.walk(8)
+                await one.say(requests.Record(on=False))
+                assert (await one.hear(replies.Recording, lambda how: how.url)).frames > 0
+                await two.say(requests.Clock(t0_us=1))
+                await two.hear(replies.ClockIs)
+                assert not any(isinstance(each, replies.Recording) for each in two.messages)
+
+    live(work, world_folder)

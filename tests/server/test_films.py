@@ -8,7 +8,7 @@ import pytest
 
 from worldrt.protocol.replies import Lens, Recording, WorldInfo
 from worldrt.server import films as module
-from worldrt.server.films import Films
+from worldrt.server.films import KEPT, Films
 from worldrt.server.recording import Shelf
 
 INFO = WorldInfo(
@@ -48,7 +48,7 @@ def test_there_is_one_at_a_time_and_then_another() -> None:
     async def work(films: Films, shelf: Shelf, told: list[Recording], until: Any) -> None:
         films.record(False)
         films.add(FRAMES)
-        assert told == []
+        assert told == [Recording(on=False, why="Nothing is being recorded.")]
         urls = set()
         for _ in range(2):
             films.record(True)
@@ -73,5 +73,19 @@ def test_what_a_session_leaves_behind_goes_after_a_while(monkeypatch: pytest.Mon
         await until(lambda how: how.url)
         await asyncio.sleep(0.2)
         assert shelf.take(told[-1].url) is None
+
+    filming(work)
+
+
+def test_only_the_newest_wait_to_be_fetched() -> None:
+    async def work(films: Films, shelf: Shelf, told: list[Recording], until: Any) -> None:
+        urls: list[str] = []
+        for _ in range(KEPT + 2):
+            films.record(True)
+            films.add(FRAMES)
+            films.record(False)
+            await until(lambda how: how.url and how.url not in urls)
+            urls.append(told[-1].url)
+        assert [shelf.take(url) is None for url in urls] == [True] * 2 + [False] * KEPT
 
     filming(work)

@@ -1,11 +1,13 @@
 """A mailbox stays small whatever comes, and what comes out of it can be shown."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worldrt.protocol.packets import Kind
 from worldrt.protocol.replies import Event, Loading, Paused
 from worldrt.protocol.terms import Delivery
+from worldrt.server import mailbox as module
 from worldrt.server.coding import Shot
 from worldrt.server.mailbox import MOST_MESSAGES, PATIENCE, Mailbox, Side
 
@@ -106,3 +108,10 @@ def test_it_is_bounded_and_all_that_comes_out_can_be_decoded(
                 number += 1
             assert mailbox.frames <= PATIENCE * 3
     assert mailbox.dropped + shown + mailbox.frames <= number
+
+
+def test_who_takes_nothing_and_loses_nothing_must_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_SHOTS", 5)
+    box = Mailbox(2, Delivery.LOSSLESS)
+    assert [box.show(shot(index)) for index in range(7)] == [True] * 5 + [False] * 2
+    assert box.frames == 5

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from worldrt.actions import SUFFIX
-from worldrt.errors import ConfigError
+from worldrt.errors import ConfigError, OutputError
 from worldrt.protocol.requests import Start as Wish
 from worldrt.server.engine import Engine
 from worldrt.server.opening import Opener, check_bounded
 from worldrt.session import Session
+from worldrt.transcript import Transcript
 from worldrt.world import World
 
 
@@ -137,3 +138,33 @@ def test_a_live_session_is_bounded(world: World) -> None:
     check_bounded(world, "window:recent=8")
     with pytest.raises(ConfigError, match="Policy 'full' keeps every frame"):
         check_bounded(world, "full")
+    with pytest.raises(ConfigError) as caught:
+        check_bounded(world, "window:sink=0,recent=30000")
+    assert str(caught.value) == (
+        "Policy 'window:sink=0,recent=30000' keeps 30004 frames, a live session at most 256; ask "
+        "for fewer."
+    )
+
+
+def test_logs_that_can_not_be_written_are_a_sentence(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    async def work(opener: Opener, engine: Engine) -> None:
+        opened = await opener.open(Wish(), opener.progress())
+        with pytest.raises(OutputError, match="for action logs can't be made"):
+            await opener.log(opened, "aa")
+        opened.session.close()
+
+    opening(world, work, logs=tmp_path / "file" / "logs")
+
+
+def test_a_log_tells_the_threads_that_the_walk_is_made_with(world: World, tmp_path: Path) -> None:
+    async def work(opener: Opener, engine: Engine) -> None:
+        opened = await opener.open(Wish(), opener.progress())
+        log = await opener.log(opened, "aa")
+        assert log is not None
+        log.close()
+        assert Transcript(log.path).header.threads == engine.threads
+        opened.session.close()
+
+    opening(world, work, logs=tmp_path)

@@ -44,8 +44,9 @@ def publishing(
     async def run() -> None:
         with ThreadPoolExecutor(2) as pool:
             coded: list[float] = []
+            failed: list[BaseException] = []
             links: Any = screens
-            publisher = Publisher(CAM, 10.0, pool, lambda: links, coded.append)
+            publisher = Publisher(CAM, 10.0, pool, lambda: links, coded.append, failed.append)
 
             async def until(count: int) -> None:
                 while len(coded) < count:

@@ -27,7 +27,7 @@ class Held(Pacer):
     def due(self, now: float) -> float | None:
         return self.when
 
-    def restart(self, frame: int) -> None:
+    def restart(self) -> None:
         self.restarted += 1
 
 

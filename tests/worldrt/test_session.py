@@ -25,7 +25,7 @@ from worldrt.memory.spatial.memory import Footage, Recalled
 from worldrt.memory.spatial.points import PAGE, REAL
 from worldrt.memory.spatial.surface import filled
 from worldrt.rollout import PolicyReceipt
-from worldrt.session import Session, batched_keys
+from worldrt.session import MOST_CHANGES, Session, batched_keys
 from worldrt.starts import Start
 from worldrt.world import World
 
@@ -630,3 +630,17 @@ def test_stages_add_up_to_no_more_than_the_clock_on_the_wall(
     wall = 1000 * (time.perf_counter() - began)
     assert 0 < chunk.block_ms <= wall
     assert chunk.switches == (receipt,) and session.step(PATH[:BLOCK]).switches == ()
+
+
+def test_only_so_many_changes_wait_for_a_block(world: World, start: Start) -> None:
+    with Session(world, start, policy="infinity") as session:
+        for _ in range(MOST_CHANGES):
+            session.switch(SwitchMode.FLUSH)
+        with pytest.raises(ConfigError, match="64 changes wait for a block already"):
+            session.switch(SwitchMode.FLUSH)
+        with pytest.raises(ConfigError, match="64 changes wait for a block already"):
+            session.use_policy("window")
+        assert session.policy == "infinity"
+        chunk = session.step([Keys.W] * world.config.block_frames)
+        assert len(chunk.switches) == MOST_CHANGES
+        session.switch(SwitchMode.FLUSH)

@@ -121,6 +121,8 @@ class App:
             raise Leave(Refusal(Close.TOKEN, "This server asks for a token, and not for that one."))
         link.offer(hello.codecs)
         loaded = await self._world(link)
+        if loaded is None:
+            return
         link.mailbox.room = 2 * loaded.info.block_frames
         walk, desk = self._enter(link, hello, loaded)
         try:
@@ -162,8 +164,9 @@ class App:
         self._house.watches.revoke(walk.name)
         del self._desks[walk.name]
 
-    async def _world(self, link: Link) -> Loaded:
-        """The world; while it is being loaded, the client hears how far it is."""
+    async def _world(self, link: Link) -> Loaded | None:
+        """The world; while it is being loaded, the client hears how far it is. None: it has gone
+        meanwhile, and must not take a place."""
         world = self._house.world
         closed = asyncio.ensure_future(link.wait_closed())
         try:
@@ -172,6 +175,8 @@ class App:
                 await asyncio.wait(
                     {world, closed}, timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED
                 )
+            if closed.done():
+                return None
         finally:
             closed.cancel()
         return await asyncio.shield(world)

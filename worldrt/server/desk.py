@@ -1,7 +1,9 @@
 """What is made of the messages of those who drive and those who look on."""
 
 import asyncio
+import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 
 from worldrt.errors import ConfigError, WorldrtError
@@ -16,6 +18,8 @@ from worldrt.server.seat import Seat
 from worldrt.server.walk import Walk
 from worldrt.world import World
 
+log = logging.getLogger(__name__)
+
 
 class Desk:
     """Takes the messages of one walk's connections.
@@ -28,6 +32,7 @@ class Desk:
     def __init__(self, walk: Walk, house: House) -> None:
         self._walk, self._house = walk, house
         self._look = (0.0, 0.0)
+        self._changing: Future[int] | None = None
 
     def take(self, link: Link, message: Message, now: float) -> None:
         """Heed a message that `link` sent.
@@ -36,8 +41,6 @@ class Desk:
             Leave: the connection is to end.
         """
         drives = link is self._walk.driver
-        if drives:
-            self._house.resumes.settle(self._walk.name)  # who speaks has been welcomed
         if drives:  # it could not speak without having heard its welcome, and the token in it
             self._house.resumes.settle(self._walk.name)
         match message:
@@ -97,8 +100,8 @@ class Desk:
                 walk.seat.pacer.acked(ack.frame, ack.buffered, now)
 
     def _set(self, link: Link, wish: requests.Settings) -> None:
-        if wish.codec is not None:
-            link.use(wish.codec)
+        if wish.codec is not None and link.use(wish.codec):
+            self._walk.show_again(link)
         link.depth = link.depth if wish.depth is None else wish.depth
         link.plan = link.plan if wish.plan is None else wish.plan
         if link is not self._walk.driver:
@@ -117,8 +120,12 @@ class Desk:
     def _change(self, link: Link, id: int, change: Callable[[Seat], int]) -> None:
         """Have something done to the session, with receipts."""
         seat = self._walk.seat
+        why = ""
+        if self._changing is not None and not self._changing.done():
+            why = "Another change is under way; ask again when it is done."
         if seat is None:
             why = "There is no walk yet; begin one first."
+        if seat is None or why:
             link.tell(replies.Receipt(id=id, state=State.REFUSED, why=why))
             return
         link.tell(replies.Receipt(id=id, state=State.RECEIVED))
@@ -128,10 +135,14 @@ class Desk:
                 receipt = replies.Receipt(id=id, state=State.APPLIED, chunk=done.result())
             except WorldrtError as error:
                 receipt = replies.Receipt(id=id, state=State.REFUSED, why=str(error))
+            except Exception:
+                log.exception("a change could not be made")
+                why = "The server failed; its log tells how."
+                receipt = replies.Receipt(id=id, state=State.REFUSED, why=why)
             link.tell(receipt)
 
-        done = self._house.engine.submit(partial(change, seat))
-        asyncio.wrap_future(done).add_done_callback(tell)
+        self._changing = self._house.engine.submit(partial(change, seat))
+        asyncio.wrap_future(self._changing).add_done_callback(tell)
 
 
 def _mode(name: str) -> SwitchMode:

@@ -30,7 +30,8 @@ class Engine:
     """
 
     def __init__(self, threads: int = 1) -> None:
-        self._threads = threads
+        self.threads = threads
+        """Of torch, inside an operation."""
         self._changed = Condition()
         self._jobs: deque[Callable[[], None]] = deque()
         self._seats: list[Seat] = []
@@ -87,7 +88,7 @@ class Engine:
         return len(self._seats)
 
     def _run(self) -> None:
-        torch.set_num_threads(self._threads)
+        torch.set_num_threads(self.threads)
         while True:
             work = self._next()
             if work is None:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from worldrt.protocol.replies import Recording, WorldInfo
 from worldrt.server.recording import Recorder, Shelf
 
+KEPT = 4
+"""Finished recordings of a session that wait to be fetched; the oldest makes room."""
 KEEP_S = 600.0
 """Seconds that a recording can be fetched after its session is over."""
 
@@ -36,7 +38,9 @@ class Films:
         """Begin or end to record."""
         if not on and self._recorder is not None:
             self._recorder.end()
-        elif on and self._recorder is None:
+        elif not on:
+            self._tell(Recording(on=False, why="Nothing is being recorded."))
+        elif self._recorder is None:
             self._recorder = Recorder(
                 self._shelf,
                 self._info.lens.width,
@@ -63,6 +67,8 @@ class Films:
             self._recorder = None
         if how.url:
             self._finished.append(how.url)
+            if len(self._finished) > KEPT:
+                self._shelf.discard(self._finished.pop(0))
         if self._over:
             self._part()
         self._tell(how)

@@ -76,8 +76,10 @@ class Link:
 
     def show(self, shot: Shot) -> None:
         """Send a frame as soon as may be."""
-        self.mailbox.show(shot)
-        self._filled.set()
+        if self.mailbox.show(shot):
+            self._filled.set()
+        else:
+            self.leave(Refusal(Close.RATE, "The client does not read what it is sent."))
 
     def show_beside(self, side: Side) -> None:
         """Send a picture beside the video when nothing else waits."""
@@ -90,11 +92,17 @@ class Link:
         self.codecs = known or self.codecs
         self.codec = self.codecs[0]
 
-    def use(self, codec: Codec) -> None:
-        """Send pictures in `codec` from the next block on, if the client shows it."""
-        if codec in self.codecs and codec is not self.codec:
+    def use(self, codec: Codec) -> bool:
+        """Send pictures in `codec` from now on, if the client shows it; whether that is a change.
+
+        Those that wait are dropped, and must be shown again: what is never shown is never
+        acknowledged, and the world would wait for it.
+        """
+        changes = codec in self.codecs and codec is not self.codec
+        if changes:
             self.codec = codec
             self.mailbox.forget()
+        return changes
 
     def leave(self, refusal: Refusal) -> None:
         """End the connection with a sentence; the first one counts."""

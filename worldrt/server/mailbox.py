@@ -14,6 +14,8 @@ from worldrt.server.coding import Shot
 
 MOST_MESSAGES = 256
 """Messages that may wait; a connection that lets more come is not read any more."""
+MOST_SHOTS = 1024
+"""Frames that may wait where none may give way: more than any lead allows."""
 SUPERSEDED = (Loading, Paused, Queue, Recording, Stats)
 """Messages of which only the newest is worth sending."""
 PATIENCE = 4
@@ -68,15 +70,22 @@ class Mailbox:
         self._messages.append(message)
         return True
 
-    def show(self, shot: Shot) -> None:
-        """Put in a frame; others, or this one, give way if the connection is too slow."""
+    def show(self, shot: Shot) -> bool:
+        """Put in a frame; others, or this one, give way if the connection is too slow.
+
+        Returns:
+            False: none may give way, and too many wait already: it acknowledges what it has not
+            taken.
+        """
         if shot.key:
             self.wants_key = self._blind = False
         elif self._blind:
-            return
+            return True
+        if self.delivery is Delivery.LOSSLESS and len(self._shots) >= MOST_SHOTS:
+            return False
         self._shots.append(shot)
         if self.delivery is Delivery.LOSSLESS or len(self._shots) <= self.room:
-            return
+            return True
         newest = max((i for i, each in enumerate(self._shots) if each.key), default=0)
         for _ in range(newest):
             self._shots.popleft()
@@ -86,6 +95,7 @@ class Mailbox:
             self.dropped += len(self._shots)
             self._shots.clear()
             self.wants_key = self._blind = True
+        return True
 
     def show_beside(self, side: Side) -> None:
         """Put in a picture beside the video."""

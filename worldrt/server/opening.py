@@ -12,13 +12,15 @@ from pathlib import Path
 
 from worldrt.actions import SUFFIX, ActionLog, header_of, keep_newest
 from worldrt.config import check
-from worldrt.errors import ConfigError
+from worldrt.errors import ConfigError, OutputError
 from worldrt.protocol.requests import Start as Wish
 from worldrt.server.engine import Engine
 from worldrt.server.progress import Progress
 from worldrt.session import Session
 from worldrt.world import World
 
+MOST_SLOTS = 256
+"""Latent frames of a session's cache."""
 MOST_LOGS = 100
 """Action logs that a folder keeps, the newest ones."""
 
@@ -151,8 +153,15 @@ class Opener:
             seed=opened.wish.seed,
             context_frames=self._context_frames,
             through_walls=self._through_walls,
+            threads=self._engine.threads,
         )
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"The folder {folder} for action logs can't be made ({error.strerror}); this walk "
+                "is not logged."
+            ) from error
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         log = ActionLog(folder / f"{now}-{session}{SUFFIX}", header)
         keep_newest(folder, MOST_LOGS)
@@ -160,8 +169,15 @@ class Opener:
 
 
 def check_bounded(world: World, policy: str) -> None:
-    """Raise ConfigError unless a cache policy is there and keeps a bounded number of frames."""
+    """Raise ConfigError unless a cache policy is there and keeps few enough frames for a server."""
+    found = world.policy(policy)
     check(
-        world.policy(policy).partition.recent is not None,
+        found.partition.recent is not None,
         f"Policy {policy!r} keeps every frame, and a live session has no end; choose another one.",
+    )
+    slots = found.slots(world.config.block_frames)
+    check(
+        slots <= MOST_SLOTS,
+        f"Policy {policy!r} keeps {slots} frames, a live session at most {MOST_SLOTS}; ask for "
+        "fewer.",
     )

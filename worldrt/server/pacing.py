@@ -48,12 +48,13 @@ class Pacer:
         self._took: deque[float] = deque(maxlen=REMEMBERED)
         # When frame 0 would have been shown, by each of the last acknowledgements.
         self._phases: deque[float] = deque(maxlen=PHASES)
-        self.restart(0)
+        self._made = 0
+        self.restart()
 
-    def restart(self, frame: int) -> None:
-        """The next frame to be made is `frame`, and the screen shows none: a walk begins or goes on
-        after a pause or in another connection."""
-        self._made, self._shown = frame, frame - 1
+    def restart(self) -> None:
+        """The screen shows nothing of what was made: a walk begins, or goes on after a pause or on
+        another screen."""
+        self._shown = self._made - 1
         self._shown_at: float | None = None
         self._late = 0.0
         self._waiting = self._least_waiting = 0

@@ -1,6 +1,7 @@
 """From blocks to connections: each is coded once a codec, in a pool, and goes to all who look."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -13,6 +14,8 @@ from worldrt.protocol.terms import Codec
 from worldrt.server.coding import Coded, Coder, Telling, coder, shots
 from worldrt.server.link import Link
 from worldrt.server.seat import Seen
+
+log = logging.getLogger(__name__)
 
 
 class _Order(NamedTuple):
@@ -34,6 +37,7 @@ class Publisher:
         pool: where coding is done.
         audience: who looks on, asked anew for each block.
         coded: told the seconds that a block took to code.
+        fail: told why no further block will be coded.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Publisher:
         pool: Executor,
         audience: Callable[[], Iterable[Link]],
         coded: Callable[[float], None],
+        fail: Callable[[BaseException], object],
     ) -> None:
         self._camera, self._fps, self._pool = camera, fps, pool
         self._audience, self._coded = audience, coded
@@ -52,6 +57,8 @@ class Publisher:
         self._epoch = 0
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run())
+        self._fail = fail
+        self._task.add_done_callback(self._ended)
 
     def begin(self) -> None:
         """Another walk: what was made before is not shown any more."""
@@ -96,6 +103,12 @@ class Publisher:
     def close(self) -> None:
         """Stop; what waits is not sent."""
         self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("a block could not be coded", exc_info=error)
+            self._fail(error)
 
     async def _run(self) -> None:
         while True:

@@ -83,7 +83,7 @@ class Seat:
         self._away = self._away if away is None else away
         self._stepping = False
         if stood and not (self._paused or self._away):
-            self.pacer.restart(self.session.frames)
+            self.pacer.restart()
 
     def step(self) -> None:
         """Allow one block while paused."""

@@ -22,6 +22,8 @@ from worldrt.server.publisher import Publisher
 from worldrt.server.seat import Made, Seat, Seen
 
 log = logging.getLogger(__name__)
+A_DAY_S = 86400.0
+"""Seconds beyond which nobody is told when a place must become free."""
 LEAD_MS = 500
 """Milliseconds of frames that may be ahead of a screen whose client wishes nothing else."""
 
@@ -64,8 +66,11 @@ class Walk:
             house.coders,
             self.links,
             self._course.coded,
+            lambda _: self.end(
+                Refusal(Close.FAULT, "The pictures can't be coded; the server's log tells why.")
+            ),
         )
-        self.films = Films(house.shelf, loaded.info, house.serving.record_s, self.tell)
+        self.films = Films(house.shelf, loaded.info, house.serving.record_s, self._tell_driver)
 
     # Who is there.
 
@@ -73,6 +78,10 @@ class Walk:
         """All connections."""
         driver = () if self.driver is None else (self.driver,)
         return *driver, *self.spectators
+
+    def _tell_driver(self, message: Message) -> None:
+        if self.driver is not None:
+            self.driver.tell(message)
 
     def tell(self, message: Message) -> None:
         """Say something to all."""
@@ -155,10 +164,16 @@ class Walk:
     def pause(self, paused: bool) -> None:
         """Stand still, or go on."""
         self._paused = paused
+        if not paused:
+            self.inputs.release()  # what was tapped meanwhile is of no use any more
         if self.seat is not None:
             with self._house.engine.changing():
                 self.seat.stand(paused=paused)
         self.tell(replies.Paused(paused=paused))
+
+    def show_again(self, link: Link) -> None:
+        """Send `link` the newest frame once more."""
+        self._publisher.repeat(link, self.epoch, self._first, time.monotonic())
 
     def lead(self, max_lead_ms: int) -> None:
         """Run ahead of the screen by so much at most."""
@@ -171,7 +186,8 @@ class Walk:
         """Say how it goes; called twice a second."""
         turn = self._house.lobby.turn(self.name, now)
         if turn is not None:
-            self.tell(replies.Queue(**turn._asdict()))
+            eta = turn.eta_s if turn.eta_s is None or turn.eta_s < A_DAY_S else None
+            self.tell(replies.Queue(**turn._replace(eta_s=eta)._asdict()))
         elif self._progress is not None:
             self.tell(self._progress.message())
         elif self.seat is not None:
@@ -230,6 +246,7 @@ class Walk:
             return
         if self.seat is not None:
             house.engine.remove(self.seat)
+        self.inputs.release()
         seat.stand(paused=self._paused, away=self.driver is None)
         seat.step()  # one who has paused sees at least where he is
         self.seat, self._frames = seat, 0
@@ -266,7 +283,7 @@ class Walk:
                 log=self._log_name,
             )
         )
-        self._publisher.repeat(link, self.epoch, self._first, time.monotonic())
+        self.show_again(link)
 
     def _seen(self, seat: Seat, seen: Seen) -> None:
         if seat is not self.seat:
