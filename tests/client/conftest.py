@@ -1,4 +1,4 @@
-"""One browser for all tests of the viewer."""
+"""A browser for the tests of the viewer, a file at a time."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,7 +9,8 @@ from playwright.sync_api import Browser, sync_playwright
 CHROMIUM = shutil.which("chromium")
 
 
-@pytest.fixture(scope="session")
+# No longer than a file: Playwright keeps an event loop running on this thread meanwhile.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium of the system, which draws WebGL without a graphics card."""
     if CHROMIUM is None:
