@@ -1,7 +1,7 @@
 """Bad lines between a client and a server: cut, slow, late, and forgetful."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from random import Random
 
@@ -64,18 +64,25 @@ class Line:
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, down: bool
     ) -> None:
-        loop = asyncio.get_running_loop()
         while data := await reader.read(512):
             if down:
                 self.passed += len(data)
                 self.budget -= len(data)
                 if self.budget < 0:
-                    writer.write(data[: len(data) // 2])
                     self.budget = float("inf")
-                    self.cut()
+                    self._later(writer.write, data[: len(data) // 2])
+                    self._later(self.cut)
+                    return
                 await asyncio.sleep(len(data) / self.bytes_per_s)
-            loop.call_later(self.delay_s, writer.write, data)
-        loop.call_later(self.delay_s, writer.close)
+            self._later(writer.write, data)
+        self._later(writer.close)
+
+    def _later(self, act: Callable[..., object], *arguments: object) -> None:
+        """After the delay; without one at once, since timers of one moment have no order."""
+        if self.delay_s:
+            asyncio.get_running_loop().call_later(self.delay_s, act, *arguments)
+        else:
+            act(*arguments)
 
 
 @asynccontextmanager
