@@ -95,8 +95,8 @@ def test_what_can_be_asked_for(world_folder: Path) -> None:
             with av.open(BytesIO(data), "r") as container:
                 frames = sum(1 for _ in container.decode(video=0))
             assert frames >= world.block_frames
-            await walk.pause()
             last = await anext(walk)
+            await walk.pause()
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.5):
                     while True:
