@@ -140,10 +140,15 @@ def test_full_disk_keeps_whole_fragments(tmp_path: Path, suffix: str) -> None:
     kept = set()
     for limit in [0, 100, *range(700, size, size // 6), *range(size - 1200, size, 200)]:
         path.unlink(missing_ok=True)
-        with pytest.raises(OutputError) as caught, largest_file(limit):
-            with VideoWriter(path, 16, 16, 10) as video:
+        try:
+            with largest_file(limit), VideoWriter(path, 16, 16, 10) as video:
                 video.write(frames)
-        sentence = str(caught.value)
+        except OutputError as error:
+            sentence = str(error)
+        else:  # on a busy machine the encoder may need less for the same frames
+            assert size - 1200 <= path.stat().st_size <= limit
+            assert len(list(read_frames(path))) == len(frames)
+            continue
         found = re.search(r"its first (\d+) frames are kept", sentence)
         count = int(found[1]) if found else 0
         kept.add(count)
