@@ -171,7 +171,6 @@ def test_a_pause_of_the_client_ends_at_once() -> None:
     pacer = Pacer(FPS, BLOCK, 1000)
     play = Play(pacer, steady(0.1))
     play.run(10)
-    made = len(play.arrived)
     pacer.restart()
     assert pacer.due(50.0) == 50.0
     assert pacer.lead_ms(50.0) == 0
